@@ -39,7 +39,9 @@ async def leaving(held: Session, ask: CompletionClient, stopping: Stop, *, detac
         if watching is not None:
             watching.cancel()
     if ask.lane is not None and not isinstance(stopping.error, DrainedError | DetachedError | StoreError):
-        await ask.lane.take_in_ended()
+        error = await ask.lane.take_in_ended()
+        if error is not None and str(error) != str(stopping.error) and not isinstance(error, DrainedError):
+            held.progress.note(str(error), quotes=True)
     said = await batches_that_go_on(held.store, ask.lane)
     if said and stopping.error is None:
         held.progress.note(

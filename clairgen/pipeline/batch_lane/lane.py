@@ -119,13 +119,16 @@ class BatchLane:
         await self.batches.resume()
         self._draining = asyncio.create_task(self._drain_when_stopped(), name="batch lane")
 
-    async def take_in_ended(self) -> None:
-        """Take in what has ended at the provider by now, unless an error keeps batches from being taken in.
+    async def take_in_ended(self) -> RunStoppedError | UserError | None:
+        """Take in what has ended at the provider by now; the error that keeps batches from being taken in, if there is one.
 
         It may be called once `stop` is set, and waits then all the same.
         """
-        if self._error is None or isinstance(self._error, DrainedError):
+        if isinstance(self._error, DrainedError):
+            self._error = None
+        if self._error is None:
             await self.batches.take_in_ended(None if self._stop.is_set() else self._stop)
+        return self._error
 
     async def close(self) -> None:
         """Leave everything as it is on disk and at the provider."""

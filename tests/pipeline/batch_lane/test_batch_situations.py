@@ -180,6 +180,13 @@ async def test_a_batch_that_no_pair_waits_for_is_said_and_taken_in_when_it_has_e
             assert (done.stopped_by, done.statuses["clair"]) == (None, {"made": TASKS})
             [said] = [note for note in trial.progress.notes if "though nothing here waits" in note]
             assert said.startswith("1 batch with 6 requests goes on at the provider")
+        kept = dict(provider.batches)
+        provider.batches.clear()
+        assert (await trial.generate(model="another", delivery="direct")).stopped_by is None
+        assert any(
+            "the batch batch_2 of 'reviser', with 6 requests, is not found" in note for note in trial.progress.notes
+        )
+        provider.batches |= kept
         provider.go_on()
         await trial.generate(model="another", delivery="direct")
         assert trial.rows("SELECT status, state FROM batches") == [("completed", "ended")]
