@@ -7,6 +7,7 @@ its place in the file says nothing.
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -100,6 +101,9 @@ async def read_line(line: bytes, redaction: Redaction, now_seconds: float) -> Li
     response, error = content.get("response"), content.get("error")
     body = response.get("body") if isinstance(response, dict) else None
     status = _status(response.get("status_code"), body, error) if isinstance(response, dict) else None
+    if status != HTTPStatus.OK and isinstance(body, dict) and body.get("choices"):
+        said = f"the line has an answer and the status {shortened(json.dumps(status))}, which contradict each other"
+        return LineResult(custom_id, unreadable(said))
     if not isinstance(status, int) or isinstance(status, bool) or status < 100 or body is None:
         return LineResult(custom_id, _without_response(error, body, status))
     return LineResult(custom_id, await _read_body(body, status, redaction, now_seconds, repaired=repaired))

@@ -177,7 +177,7 @@ async def generate(
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
                 context = MakeContext(store, client, filters, progress, stopping, held.traces)
-                async with leaving(held, client, context.stop, detach=options.detach):
+                async with leaving(held, client, stopping, detach=options.detach):
                     await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
             batches = await batches_that_go_on(store, client.lane)

@@ -8,12 +8,13 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from clairgen.config.prices import cost_usd, picodollars
 from clairgen.config.role import Price
 from clairgen.errors import RequestError, UnusableEndpointError
-from clairgen.inference.batch_lines import UnreadableLine, read_line, unreadable
+from clairgen.inference.batch_lines import LineResult, UnreadableLine, read_line, unreadable
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.redaction import Redaction
 from clairgen.pipeline.batch_lane.unmatched_lines import UnmatchedLines
@@ -37,7 +38,10 @@ class LineEnd:
 
 
 class BatchResults:
-    """Commits what comes back of one batch. `settled` is called with each line once it is on disk."""
+    """Commits what comes back of one batch. `settled` is called with each line once it is on disk.
+
+    `answers` are the requests that lines had an answer to, of use or not, those that were taken in by earlier sessions included.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class BatchResults:
     ) -> None:
         self.waiting = lines
         self.new_lines = 0
+        self.answers = set[str]()
         self.unmatched = UnmatchedLines(batch, lines, store, budget, redaction)
         self.unusable: UnusableEndpointError | None = None
         self._batch = batch
@@ -79,13 +84,16 @@ class BatchResults:
         if isinstance(found, UnreadableLine):
             await self.unmatched.note_unreadable(found, line)
             await self._run(self.unmatched.keep_unreadable(found, line))
-        elif (waiting := self.waiting.pop(found.custom_id, None)) is None:
-            usage = found.outcome.usage if isinstance(found.outcome, ChatAnswer) else Usage()
-            await self._run(self.unmatched.keep(found, line, self._cost(usage)))
-        else:
+        elif (waiting := self.waiting.pop(found.custom_id, None)) is not None:
             self.new_lines += 1
             self.unmatched.taken[found.custom_id] = hash(line)
+            self._note_answer(found)
             await self._start(waiting, found.outcome)
+        elif await self.unmatched.is_read_again(found, line):
+            self._note_answer(found)
+        else:
+            usage = found.outcome.usage if isinstance(found.outcome, ChatAnswer) else Usage()
+            await self._run(self.unmatched.keep(found, line, self._cost(usage)))
 
     async def fail_unreadable(self) -> None:
         """Fail those that wait and whose lines could not be read: all of them, unless each of these lines names its request."""
@@ -165,6 +173,11 @@ class BatchResults:
         if self._budget is not None and line.call is not None:
             self._budget.close(line.call, cost)
         self._settled(end)
+
+    def _note_answer(self, found: LineResult) -> None:
+        outcome = found.outcome
+        if isinstance(outcome, ChatAnswer) or outcome.billed or outcome.status == HTTPStatus.OK:
+            self.answers.add(found.custom_id)
 
     def _count_answer(self, completion: Completion) -> None:
         counters = self._progress.role(self._batch.role)

@@ -97,10 +97,8 @@ class OpenBatch:
         lost = False
         if remote is not None:
             remote, whole = await self._taken(remote, results)
-            came = self.batch.requests - len(results.waiting)
-            lost = (
-                not whole or (remote.completed or 0) > came or (_has_no_file(remote) and remote.status == "completed")
-            )
+            nothing_came = _has_no_file(remote) and remote.status == "completed"
+            lost = not whole or nothing_came or (remote.completed or 0) > len(results.answers)
         for duplicate in self._duplicates.ids:
             lost = not await self._take_duplicate(duplicate, results) or lost
         await results.fail_unreadable()

@@ -50,21 +50,10 @@ class UnmatchedLines:
         await self._keep(found.custom_id, found.why, line, None)
 
     async def keep(self, found: LineResult, line: bytes, cost: int | None) -> None:
-        """Keep a line unless it was read before; its cost, where it is known, is counted as spent. Raises StoreError."""
-        if not await self._is_read_again(found, line):
-            await self._keep(found.custom_id, "no request of this batch waits for it", line, cost)
+        """Keep a line that no request waits for; its cost, where it is known, is counted as spent. Raises StoreError."""
+        await self._keep(found.custom_id, "no request of this batch waits for it", line, cost)
 
-    async def _named_in(self, line: bytes) -> str | None:
-        """The request of this batch that a line which cannot be read is the result of; None if that is not known."""
-        named = ids_named_in(line)
-        if len(named) != 1:
-            return None
-        key = named.pop()
-        if key in self._waiting or key in self.taken:
-            return key
-        return key if await self._store.batches.outcome(self._batch.id, key) is not None else None
-
-    async def _is_read_again(self, found: LineResult, line: bytes) -> bool:
+    async def is_read_again(self, found: LineResult, line: bytes) -> bool:
         """Whether a line was taken before, in a download that broke off: by now, or by an earlier session."""
         if self.from_duplicate is not None:
             return False
@@ -76,6 +65,16 @@ class UnmatchedLines:
         stored = await self._store.completions.find(found.custom_id) if outcome == ANSWERED else None
         sent = (found.outcome.text, found.outcome.response_id, found.outcome.usage)
         return stored is not None and (stored.text, stored.response_id, stored.usage) == sent
+
+    async def _named_in(self, line: bytes) -> str | None:
+        """The request of this batch that a line which cannot be read is the result of; None if that is not known."""
+        named = ids_named_in(line)
+        if len(named) != 1:
+            return None
+        key = named.pop()
+        if key in self._waiting or key in self.taken:
+            return key
+        return key if await self._store.batches.outcome(self._batch.id, key) is not None else None
 
     async def _keep(self, custom_id: str | None, why: str, line: bytes, cost: int | None) -> None:
         line = self._redaction.body(line)
