@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from clairgen.config.endpoint_checks import FILE_SCHEME
 from clairgen.config.prices import batch_price, costs, max_cost
@@ -26,19 +25,12 @@ from clairgen.inference.pool import Pool
 from clairgen.inference.retry import Retries
 from clairgen.pipeline.batch_lane.batch_roles import BatchRole
 from clairgen.pipeline.batch_lane.collection import Collected, Collection, Collector, Outcome
+from clairgen.pipeline.batch_lane.missing_results import PaidFailures
 from clairgen.pipeline.batch_lane.open_batches import OpenBatches
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.model_requests import Request
 from clairgen.pipeline.progress import Progress
 from clairgen.store import Store
-
-_PAID: Final = frozenset(
-    {
-        *("result-lost", "result-unreadable", "missing-result"),
-        *("answer-too-large", "content-filter", "refusal", "tool-call"),
-    }
-)
-"""Reasons of requests that were probably paid for, and failed all the same."""
 
 
 @dataclass(slots=True)
@@ -77,8 +69,7 @@ class BatchLane:
         self._folder = folder
         self._budget = budget
         self._stop = stop
-        self._retries_failed = retries_failed
-        self._tried_again = set[str]()
+        self._paid_failures = PaidFailures(store, retries=retries_failed)
         self._waiting: dict[str, Collected] = {}
         self._error: RunStoppedError | UserError | None = None
         self._draining: asyncio.Task[None] | None = None
@@ -148,8 +139,10 @@ class BatchLane:
             return None
         if self._error is not None:
             raise self._error
-        if (paid := await self._paid_failure(request.key)) is not None:
-            return paid
+        if not self.batches.holds(request.key):
+            paid = await self._paid_failures.of(request.key, self.batches.failures(request.key))
+            if paid is not None:
+                return paid
         for reason, count in self.batches.failures(request.key).items():
             retries.failed[reason] = max(count, retries.failed.get(reason, 0))
         collected = self._waiting[request.key] = Collected(request, asyncio.get_running_loop().create_future())
@@ -166,18 +159,6 @@ class BatchLane:
             return _final(await collected.waiting)
         finally:
             self._waiting.pop(request.key, None)
-
-    async def _paid_failure(self, key: str) -> RequestFailedError | None:
-        """Why a request failed for good in a batch although it was paid for, unless it is to be tried again, once."""
-        if self.batches.holds(key) or _PAID.isdisjoint(self.batches.failures(key)):
-            return None
-        attempt = await self._store.batches.last_attempt(key)
-        if attempt is None or attempt.reason not in _PAID:
-            return None
-        if self._retries_failed and key not in self._tried_again:
-            self._tried_again.add(key)
-            return None
-        return RequestFailedError(attempt.reason, attempt.detail, status=attempt.status, billed=attempt.billed)
 
     def dismiss(self, error: RunStoppedError | UserError) -> None:
         """Nothing more is taken in or delivered: all that wait get this error."""
