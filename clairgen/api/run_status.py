@@ -167,6 +167,7 @@ def _together(folder: Path, shards: Sequence[Status]) -> Status:
         filters=shards[0].filters,
         imports={},
         evaluations=[],
+        batches=[batch for one in shards for batch in one.batches],
     )
 
 
