@@ -10,7 +10,6 @@ from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
 from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
-from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
@@ -21,6 +20,7 @@ from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
+from clairgen.pipeline.pair_measures import PairMeasures
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
@@ -68,7 +68,8 @@ class Options:
     `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
-    `limit` counts the tasks of all shards.
+    `limit` counts the tasks of all shards. `jobs` is how many other processes measure pairs at once where they come fast, 0 for
+    none, None for one for each core but one.
     """
 
     limit: int | None = None
@@ -82,6 +83,7 @@ class Options:
     no_budget: bool = False
     detach: bool = False
     shard: TaskShard | None = None
+    jobs: int | None = None
 
 
 async def generate(
@@ -151,8 +153,9 @@ async def generate(
             await unsettle_run_filters(store, prepared.filters)
             await unsettle_votes(store, prepared.filters)
             client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
-            async with held.log.counting(progress):
-                filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
+            measures = PairMeasures(prepared.filters, config.tokenizer, jobs=options.jobs)
+            async with held.log.counting(progress), measures:
+                filters = FiltersInForce(prepared.filter_set, measures)
                 context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
                 async with leaving(held, context, options.detach):
                     await _run(held, planned, context, options.limit)
