@@ -1,12 +1,11 @@
 """The filter `lost_answer`: the rejected answer has a result or code, and its revision has neither it nor another instead."""
 
 import re
-from collections.abc import Sequence
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
-from clairgen.filters.text import as_ignoring_case, fenced, prose
-from clairgen.patterns import lazy_pattern
+from clairgen.filters.text import fenced, prose
+from clairgen.patterns import lazy_pattern, matches_at_signs
 
 _NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*+(?:/\d++)?"
 _STATED = lazy_pattern(
@@ -17,6 +16,7 @@ _STATED = lazy_pattern(
     re.IGNORECASE | re.MULTILINE,
 )
 _STATED_SIGNS = (r"\boxed{", "####", "answer", "result", "total", "sum", "product", "solution", "value", "=", "≈")
+"""Each match begins with one of them."""
 _SHORT = 60
 _LIST_MARK = lazy_pattern(r"^[ \t>*#-]*+(?:step )?\d++[.):]", re.IGNORECASE | re.MULTILINE)
 _ANY_NUMBER = lazy_pattern(
@@ -68,32 +68,13 @@ def _lost_result(rejected: str, chosen: str) -> str | None:
 def final_result(answer: str) -> str | None:
     """The result that an answer states last: boxed, after `####`, as "the answer is 42", or as a short answer."""
     text = prose(answer).strip()
-    if stated := _last_stated(text):
-        found = next(group for group in reversed(stated.groups()) if group is not None)
+    stated = list(matches_at_signs(_STATED, text, _STATED_SIGNS))
+    if stated:
+        found = next(group for group in reversed(stated[-1].groups()) if group is not None)
         return found.strip(" .,*\u202f")
     if len(text) <= _SHORT and (number := re.search(_NUMBER, text)):
         return number[0].strip(" .,*\u202f")
     return None
-
-
-def _last_stated(text: str) -> re.Match[str] | None:
-    """The last match of `_STATED`, which is tried only where one can begin: it takes long at each place."""
-    last, end = None, 0
-    for start in _positions(as_ignoring_case(text), _STATED_SIGNS):
-        if start >= end and (match := _STATED.match(text, start)):
-            last, end = match, match.end()
-    return last
-
-
-def _positions(text: str, signs: Sequence[str]) -> list[int]:
-    """Where in a text any of the signs begin, in order."""
-    found: list[int] = []
-    for sign in signs:
-        start = text.find(sign)
-        while start >= 0:
-            found.append(start)
-            start = text.find(sign, start + 1)
-    return sorted(found)
 
 
 def _code_lines(text: str) -> int:

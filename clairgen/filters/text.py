@@ -65,14 +65,6 @@ def straight(text: str) -> str:
     return " ".join(text.replace("\u2019", "'").lower().split())
 
 
-def as_ignoring_case(text: str) -> str:
-    """A text with its ASCII letters, and all that `re.IGNORECASE` takes for one, in lower case; each character in its place."""
-    if not text.isascii():
-        for other, letter in ("\u0130", "i"), ("\u0131", "i"), ("\u017f", "s"), ("\u212a", "k"):
-            text = text.replace(other, letter)
-    return text.lower()
-
-
 _SLOT = lazy_pattern(r"<([a-z]+)>")
 
 
