@@ -69,6 +69,15 @@ def generate_command(
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="How many other processes measure pairs at once where answers come fast; by default one for each core but one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make preference pairs. Run it again at any time: only missing answers are requested.
 
@@ -91,6 +100,7 @@ def generate_command(
         no_budget=no_budget,
         detach=detach,
         shard=named_shard(shard, os.environ) if shard is not None else None,
+        jobs=jobs,
     )
     if dry_run:
         print_estimate(loaded, run, options)
@@ -207,6 +217,7 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--detach"] if options.detach else []
+    command += ["--jobs", str(options.jobs)] if options.jobs is not None else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []
     for other in options.reuse:
         command += ["--reuse", str(other)]

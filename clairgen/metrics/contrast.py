@@ -107,6 +107,8 @@ def contrasts(
     chosen: Sequence[str], rejected: Sequence[str], tokenizer: str = DEFAULT_TOKENIZER, *, cores: int = -1
 ) -> list[Contrast]:
     """The same for many pairs: Levenshtein on `cores`, -1 for all, since rapidfuzz releases the GIL, and Jaccard meanwhile."""
+    if cores == 1:
+        return [contrast(ours, theirs, tokenizer) for ours, theirs in zip(chosen, rejected, strict=True)]
     with ThreadPoolExecutor(1) as executor:
         waiting = executor.submit(_distances, chosen, rejected, cores)
         jaccards = [token_jaccard(ours, theirs, tokenizer) for ours, theirs in zip(chosen, rejected, strict=True)]

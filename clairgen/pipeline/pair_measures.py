@@ -21,12 +21,14 @@ from clairgen.records import Contrast, Finding, Message, Pair, Undecided
 
 Measures = tuple[Contrast | None, tuple[Finding, ...]]
 """What a pair is measured by, None for what was not decided, and what the filters find in it."""
-MOST_WAITING: Final = 64
+_MOST_WAITING: Final = 64
 """Pairs that wait for another process; further ones are measured in this one, so that no core waits for another."""
 _MOST_JOBS: Final = 8
-_BATCH: Final = 16
-_SECONDS_HERE: Final = 1.0
-"""So long pairs are measured in this process first: another takes about as long to start."""
+_BATCH: Final = 32
+_GATHERING_SECONDS: Final = 0.02
+"""So long the first of a batch waits for others: to send one costs as much as to measure a pair."""
+_SECONDS_HERE: Final = 0.25
+"""So long pairs are measured in this process first: another takes a second to start."""
 _SHARE: Final = 0.1
 """Of this process's time, from which on other processes measure."""
 
@@ -46,8 +48,8 @@ _Waiting = tuple[UnmeasuredPair, asyncio.Future[Measures]]
 class PairMeasures:
     """Measures the pairs of a session; use it as an async context manager.
 
-    `jobs` is how many other processes may measure at once, None for one for each core but one. Filters of plugins are applied
-    in this process, which has loaded them. `clock` gives seconds.
+    `jobs` is how many other processes may measure at once, None for one for each core but one; `elsewhere` is whether they do
+    already. Filters of plugins are applied in this process, which has loaded them. `clock` gives seconds.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class PairMeasures:
         self._since = clock()
         self._spent = 0.0
         self._opening: asyncio.Task[None] | None = None
-        self._is_open = False
+        self.elsewhere = False
         self._waiting: list[_Waiting] = []
         self._running: set[asyncio.Task[None]] = set()
+        self._gathering: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,9 +81,16 @@ class PairMeasures:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         unfinished = [*self._running, *((self._opening,) if self._opening is not None else ())]
+        if self._gathering is not None:
+            self._gathering.cancel()
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
+
+    @property
+    def most_elsewhere(self) -> int:
+        """How many pairs may be in other processes, or wait for them, at once."""
+        return _MOST_WAITING + self._jobs * _BATCH if self._jobs else 0
 
     async def of(self, outcome: Pair | Undecided, prompt: Sequence[Message], *, revises: bool) -> Measures:
         """The measures of what a recipe made, whose target was sent `prompt`; `revises` is whether the recipe revises.
@@ -95,12 +105,12 @@ class PairMeasures:
         if characters(*texts) > LONG_CHARACTERS:
             measured = await off_loop(contrast, outcome.chosen.text, outcome.rejected.text, self._tokenizer)
             return measured, await in_thread(partial(find, measured), *texts)
-        if self._is_open and len(self._waiting) < MOST_WAITING:
+        if self.elsewhere and len(self._waiting) < _MOST_WAITING:
             return await self._elsewhere(UnmeasuredPair(outcome, tuple(prompt), revises, {}))
         start = self._clock()
         measured = contrast(outcome.chosen.text, outcome.rejected.text, self._tokenizer)
         findings = find(measured)
-        if not self._is_open and self._jobs and self._opening is None:
+        if not self.elsewhere and self._jobs and self._opening is None:
             self._took(start)
         return measured, findings
 
@@ -120,27 +130,31 @@ class PairMeasures:
             await in_process(measures, (), self._record, self._tokenizer)
         except (OSError, RequestFailedError):
             return
-        self._is_open = True
+        self.elsewhere = True
 
     def _elsewhere(self, pair: UnmeasuredPair) -> asyncio.Future[Measures]:
         done: asyncio.Future[Measures] = asyncio.get_running_loop().create_future()
         self._waiting.append((pair, done))
-        self._send()
+        self._send(_BATCH)
         return done
 
-    def _send(self) -> None:
-        """Send what waits to a process that is free: to the first whatever there is, to further ones whole batches."""
-        while self._waiting and (
-            not self._running or (len(self._waiting) >= _BATCH and len(self._running) < self._jobs)
-        ):
+    def _send(self, least: int) -> None:
+        """Send what waits to processes that are free, in batches of `least` pairs and more, and the rest in a while."""
+        while len(self._waiting) >= least and len(self._running) < self._jobs:
             batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
             task = asyncio.create_task(self._measure(batch), name="pairs measured elsewhere")
             self._running.add(task)
             task.add_done_callback(self._ended)
+        if self._waiting and self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(_GATHERING_SECONDS, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._send(1)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._send()
+        self._send(_BATCH)
 
     async def _measure(self, batch: Sequence[_Waiting]) -> None:
         """Measure a batch; if that fails, or its process ends, each pair alone, so that a bad one affects no other."""
@@ -193,7 +207,7 @@ def measured_pairs(
     pairs: Sequence[UnmeasuredPair], pipeline: FilterPipeline, tokenizer: str, *, cores: int
 ) -> list[Measures]:
     """The measures of pairs, in their order, on so many cores, -1 for all."""
-    texts = [one.pair.chosen.text for one in pairs], [one.pair.rejected.text for one in pairs]
+    chosen, rejected = [one.pair.chosen.text for one in pairs], [one.pair.rejected.text for one in pairs]
     return [
         (
             measured,
@@ -201,7 +215,7 @@ def measured_pairs(
                 one.pair, measured, revises=one.revises, prompt=one.prompt, source_columns=one.source_columns
             ),
         )
-        for one, measured in zip(pairs, contrasts(*texts, tokenizer, cores=cores), strict=True)
+        for one, measured in zip(pairs, contrasts(chosen, rejected, tokenizer, cores=cores), strict=True)
     ]
 
 
