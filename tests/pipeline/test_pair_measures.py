@@ -40,8 +40,8 @@ def written(seed: int, words: int) -> str:
 
 
 def pair(number: int, words: int = 60) -> Pair:
-    sides = (Answer(written(seed, words), "stop", f"key-{seed}", "m") for seed in (number, number + 1))
-    return Pair(f"task-{number}", "clair", *sides)
+    chosen, rejected = [Answer(written(seed, words), "stop", f"key-{seed}", "m") for seed in (number, number + 1)]
+    return Pair(f"task-{number}", "clair", chosen, rejected)
 
 
 @pytest.fixture(autouse=True)
