@@ -196,10 +196,7 @@ async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeCon
     await held.run_tasks(
         _work(held.store, planned, limit),
         make,
-        in_flight=len(planned) * context.ask.capacity
-        + TASKS_QUEUED
-        + context.ask.waiting_for_batches
-        + context.filters.measures.most_elsewhere,
+        in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED + context.ask.waiting_for_batches,
         what="made",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:

@@ -48,8 +48,9 @@ _Waiting = tuple[UnmeasuredPair, asyncio.Future[Measures]]
 class PairMeasures:
     """Measures the pairs of a session; use it as an async context manager.
 
-    `jobs` is how many other processes may measure at once, None for one for each core but one; `elsewhere` is whether they do
-    already. Filters of plugins are applied in this process, which has loaded them. `clock` gives seconds.
+    `jobs` is how many other processes may measure at once, never more than there are cores; None is one for each core but one,
+    up to eight. `elsewhere` is whether they do already. Filters of plugins are applied in this process, which has loaded them.
+    `clock` gives seconds.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class PairMeasures:
         self._pipeline = FilterPipeline(settings)
         self._record = settings.model_dump_json()
         self._tokenizer = tokenizer
-        most = min(usable_cores() - 1, _MOST_JOBS) if jobs is None else jobs
+        most = min(usable_cores() - 1, _MOST_JOBS) if jobs is None else min(jobs, usable_cores())
         self._jobs = most if is_applied_anywhere(settings) else 0
         self._clock = clock
         self._since = clock()
@@ -86,11 +87,6 @@ class PairMeasures:
         for task in unfinished:
             task.cancel()
         await asyncio.gather(*unfinished, return_exceptions=True)
-
-    @property
-    def most_elsewhere(self) -> int:
-        """How many pairs may be in other processes, or wait for them, at once."""
-        return _MOST_WAITING + self._jobs * _BATCH if self._jobs else 0
 
     async def of(self, outcome: Pair | Undecided, prompt: Sequence[Message], *, revises: bool) -> Measures:
         """The measures of what a recipe made, whose target was sent `prompt`; `revises` is whether the recipe revises.
@@ -128,7 +124,7 @@ class PairMeasures:
         """Start the first process, and meanwhile go on here; for good if none can be started."""
         try:
             await in_process(measures, (), self._record, self._tokenizer)
-        except (OSError, RequestFailedError):
+        except Exception:  # noqa: BLE001 - whatever keeps it from that, pairs can be measured here
             return
         self.elsewhere = True
 

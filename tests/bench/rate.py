@@ -2,11 +2,11 @@
 
 python -m tests.bench.rate --peers build/peers
 
-Prompts have 600 characters and answers 2 kB of prose, other ones for other models. `requests` is what a run asks, through the same
-client, each answer durably committed, and nothing else: what `generate` (tasks read in, pairs measured, filtered and kept) can
-reach at most. The second prompt of `clair` is the reviser's. Beside them, in the same rounds, the bare OpenAI SDK under a
-semaphore, which commits nothing, and, where `--peers` has their environments (`make bench` makes them), curator and distilabel. The
-server is on the last core, the clients are on `--cores`; where there are few and others compute too, processor time says more.
+Prompts have 600 characters and answers 2 kB of prose, other ones for other models. `requests` is what a run asks, through the
+same client, each answer durably committed, and nothing else: what `generate` (tasks read in, pairs measured, filtered and kept)
+can reach at most. The second prompt of `clair` is the reviser's. Beside them, in the same rounds, the bare OpenAI SDK under a
+semaphore, which commits nothing, and, where `--peers` has their environments (`make bench` makes them), curator and distilabel.
+The server is on the last core, the clients are on `--cores`; where others compute too, processor time says more than rates.
 """
 
 import asyncio
