@@ -27,7 +27,7 @@ _MOST_JOBS: Final = 8
 _BATCH: Final = 32
 _GATHERING_SECONDS: Final = 0.02
 """So long the first of a batch waits for others, since each batch costs this process time of its own."""
-_SECONDS_HERE: Final = 0.25
+_SECONDS_HERE: Final = 0.1
 """So long pairs are measured in this process first: another takes a second to start."""
 _SHARE: Final = 0.1
 """Of this process's time, from which on other processes measure."""

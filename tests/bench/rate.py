@@ -51,12 +51,13 @@ def main(
     peers: Annotated[Path | None, typer.Option(help="Folder with an environment of each peer.")] = None,
     cores: Annotated[str, typer.Option(help="Cores of the clients, such as 0 or 0-3; all by default.")] = "",
     jobs: Annotated[int | None, typer.Option(help="As --jobs of `generate`.")] = None,
+    share: Annotated[float, typer.Option(help="Share of the usual requests, for a quick look.")] = 1.0,
     client: Annotated[str, typer.Option(hidden=True)] = "",
     url: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
     """Measure all clients in turn, each in a process of its own."""
     if client:
-        typer.echo(" ".join(map(str, rate_of(client, url, in_flight[0], jobs))))
+        typer.echo(" ".join(map(str, rate_of(client, url, in_flight[0], jobs, share))))
         return
     there = {name: peers / name for name in PEERS if peers is not None and (peers / name).is_dir()}
     clients = [*REQUESTS, *there]
@@ -69,7 +70,7 @@ def main(
             found: dict[str, list[list[float]]] = {name: [] for name in clients}
             for _ in range(rounds):
                 for name, measures in found.items():
-                    measures.append(measured(name, server.url, concurrency, cores, jobs, there.get(name)))
+                    measures.append(measured(name, server.url, concurrency, cores, jobs, share, there.get(name)))
             typer.echo(rates_row(concurrency, found, ratios))
             typer.echo(f"Processor time, µs an answer: {processor_times(found)}", err=True)
     absent = [f"{name} is not installed" for name in PEERS if name not in there]
@@ -88,13 +89,13 @@ def rates_row(concurrency: int, found: dict[str, list[list[float]]], ratios: lis
 
 
 def processor_times(found: dict[str, list[list[float]]]) -> str:
-    """Of clairgen's clients: of their process, of its event loop, and of other processes that they started."""
-    names = [name for name in found if len(found[name][0]) > 1]
-    times = {name: [statistics.median(column) for column in zip(*found[name], strict=True)][1:] for name in names}
-    return "; ".join(
-        f"{name} {whole:.0f} (loop {loop:.0f}) and {others:.0f} elsewhere"
-        for name, (whole, loop, others) in times.items()
-    )
+    """Of each client: its process and others that it started; of clairgen's also the event loop, which is one thread."""
+    said = []
+    for name, measures in found.items():
+        _, own, others, *loop = [statistics.median(column) for column in zip(*measures, strict=True)]
+        of_loop = f" (its loop {loop[0]:,.0f})" if loop else ""
+        said.append(f"{name} {own:,.0f}{of_loop}{f' + {others:,.0f} in other processes' if others >= 1 else ''}")
+    return "; ".join(said)
 
 
 def installed(package: str, environment: Path) -> str:
@@ -109,26 +110,27 @@ def python(environment: Path) -> str:
 
 
 def measured(
-    client: str, url: str, concurrency: int, cores: str, jobs: int | None = None, environment: Path | None = None
+    client: str, url: str, concurrency: int, cores: str, jobs: int | None, share: float, environment: Path | None = None
 ) -> list[float]:
-    """The rate of a client in its own process; of clairgen's also the processor times, in µs an answer."""
+    """The rate of a client in its own process, and its processor times in µs an answer; see `timed`."""
     if environment is not None:
         script = Path(__file__).parent / "peers" / f"with_{client}.py"
-        command = [python(environment), str(script), url, str(concurrency), str(PEERS[client][1])]
+        command = [python(environment), str(script), url, str(concurrency), str(int(share * PEERS[client][1]))]
     else:
         command = [sys.executable, "-m", "tests.bench.rate", "--client", client, "--url", url]
-        command += ["--in-flight", str(concurrency), *(["--jobs", str(jobs)] if jobs is not None else [])]
+        command += ["--in-flight", str(concurrency), "--share", str(share)]
+        command += ["--jobs", str(jobs)] if jobs is not None else []
     command = ["taskset", "-c", cores, *command]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [float(number) for number in printed.splitlines()[-1].split()]
 
 
-def rate_of(client: str, url: str, concurrency: int, jobs: int | None) -> list[float]:
+def rate_of(client: str, url: str, concurrency: int, jobs: int | None, share: float = 1.0) -> list[float]:
     """Requests a second of a client, and its processor times."""
-    count = REQUESTS[client]
+    count = 2 * int(share * REQUESTS[client] / 2)
     recipe = "clair" if client.endswith("clair") else "stronger-preferred"
     if client == "openai":
-        return [run_coroutine(openai_rate(url, concurrency, count))]
+        return run_coroutine(openai_rate(url, concurrency, count))[:3]
     with folder() as place:
         if client.startswith("requests"):
             return run_coroutine(requests_rate(place, recipe, url, concurrency, count))
@@ -136,16 +138,12 @@ def rate_of(client: str, url: str, concurrency: int, jobs: int | None) -> list[f
 
 
 async def timed(work: Callable[[], Awaitable[object]], count: int) -> list[float]:
-    """Answers a second of `work`, which gets `count`, and its µs an answer: of the process, its loop, and its children."""
-    start = time.perf_counter(), time.process_time(), time.thread_time(), _seconds_of_children()
+    """Answers a second of `work`, which gets `count`, and its µs an answer: of the process, its children, and its loop."""
+    start = time.perf_counter(), time.process_time(), _seconds_of_children(), time.thread_time()
     await work()
-    wall, process, loop, children = (
-        now - then
-        for now, then in zip(
-            (time.perf_counter(), time.process_time(), time.thread_time(), _seconds_of_children()), start, strict=True
-        )
-    )
-    return [count / wall, *(1e6 * seconds / count for seconds in (process, loop, children))]
+    end = time.perf_counter(), time.process_time(), _seconds_of_children(), time.thread_time()
+    wall, *taken = (now - then for now, then in zip(end, start, strict=True))
+    return [count / wall, *(1e6 * seconds / count for seconds in taken)]
 
 
 async def requests_rate(place: Path, recipe: str, url: str, concurrency: int, count: int) -> list[float]:
@@ -187,7 +185,7 @@ async def generate_rate(
     return await timed(whole, count)
 
 
-async def openai_rate(url: str, concurrency: int, count: int) -> float:
+async def openai_rate(url: str, concurrency: int, count: int) -> list[float]:
     """The bare SDK."""
     from openai import AsyncOpenAI
 
@@ -204,11 +202,12 @@ async def openai_rate(url: str, concurrency: int, count: int) -> float:
                     seed=number,
                 )
 
-        start = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for number in range(count):
-                group.create_task(one(number))
-        return count / (time.perf_counter() - start)
+        async def all_of_them() -> None:
+            async with asyncio.TaskGroup() as group:
+                for number in range(count):
+                    group.create_task(one(number))
+
+        return await timed(all_of_them, count)
 
 
 def _seconds_of_children() -> float:
