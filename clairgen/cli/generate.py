@@ -83,6 +83,15 @@ def generate_command(
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="How many other processes measure pairs at once where answers come fast; by default one for each core but one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make preference pairs. Run it again at any time: only missing answers are requested.
 
@@ -107,6 +116,7 @@ def generate_command(
         shard=named_shard(shard, os.environ) if shard is not None else None,
         copy_to=copy_to,
         copy_every=copy_every,
+        jobs=jobs,
     )
     if dry_run:
         refuse_unrestored(copy_to, run)
@@ -242,6 +252,7 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     command += ["--copy-every", f"{options.copy_every:g}"] if options.copy_every != COPY_SECONDS else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--detach"] if options.detach else []
+    command += ["--jobs", str(options.jobs)] if options.jobs is not None else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []
     for other in options.reuse:
         command += ["--reuse", str(other)]

@@ -10,8 +10,7 @@ from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
-from clairgen.filters.pipeline import FilterPipeline
+from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
@@ -24,6 +23,7 @@ from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
+from clairgen.pipeline.pair_measures import PairMeasures
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
@@ -75,7 +75,8 @@ class Options:
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
     `limit` counts the tasks of all shards. `copy_to` is where a copy of the run is kept, brought up to it every `copy_every`
-    seconds; a folder that has no run yet is restored from it first.
+    seconds; a folder that has no run yet is restored from it first. `jobs` is how many other processes measure pairs
+    at once where they come fast, 0 for none, None for one for each core but one.
     """
 
     limit: int | None = None
@@ -91,6 +92,7 @@ class Options:
     shard: TaskShard | None = None
     copy_to: str | None = None
     copy_every: float = COPY_SECONDS
+    jobs: int | None = None
 
 
 async def generate(
@@ -175,8 +177,9 @@ async def generate(
             client = await held.completion_client(
                 roles, budget, seed=config.seed, reused=reused, retries_failed=options.retry_failed, all_batches=True
             )
-            async with held.log.counting(progress):
-                filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
+            measures = PairMeasures(prepared.filters, config.tokenizer, jobs=options.jobs)
+            async with held.log.counting(progress), measures:
+                filters = FiltersInForce(prepared.filter_set, measures)
                 context = MakeContext(store, client, filters, progress, stopping, held.traces)
                 async with leaving(held, client, stopping, detach=options.detach):
                     await _run(held, planned, context, options.limit)
