@@ -10,7 +10,7 @@ from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
+from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
