@@ -13,7 +13,8 @@ from typing import Any, Final
 from clairgen.errors import RunError, StoreError
 from clairgen.keys import canonical_json, digest
 from clairgen.store.completions import now
-from clairgen.store.connection import refuse_network_file_system, store_errors
+from clairgen.store.connection import store_errors
+from clairgen.store.file_systems import refuse_network_file_system
 from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
 
 _BUSY_SECONDS: Final = 30
