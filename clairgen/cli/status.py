@@ -96,10 +96,8 @@ def _print_shards(folder: Path, *, as_json: bool, watch: bool) -> None:
         spent = f"{one.spent.total / PICODOLLARS:,.2f}"
         figures = (f"{count:,}" for count in (one.tasks, *counts))
         table.add_row(str(one.shard), safe_line(one.run.name), session, *figures, spent)
-    for path, session in found.in_use.items():
-        words = (
-            f"{session_words(session)}, {pairs_words(session.counters)}" if session and session.counters else "running"
-        )
+    for path, logged in found.in_use.items():
+        words = f"{session_words(logged)}, {pairs_words(logged.counters)}" if logged and logged.counters else "running"
         table.add_row("?", safe_line(path.name), words)
     console = Console()
     console.print(table)
