@@ -11,7 +11,7 @@ import resource
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -151,25 +151,19 @@ def _together(shards: Sequence[Store]) -> Store:
     """A store of all shards. Its parts have no reader of their own."""
     metadata = _Metadata(shards)
     pairs = _Pairs(shards, metadata)
-    nothing: Any = None
-    return Store(
-        tasks=_Tasks(pairs),
-        completions=_Completions(pairs),
-        pairs=pairs,
-        chosen=nothing,
-        filter_sets=_FilterSets(shards),
-        metadata=metadata,
-        judgements=nothing,
-        scores=_Scores(shards),
-        spending=nothing,
-        advice=_Advice(shards),
-        evaluations=nothing,
-        imported=nothing,
-        votes=_Votes(shards),
-        batches=nothing,
-        queues=nothing,
-        revisions=_Revisions(shards),
-    )
+    parts: dict[str, Any] = dict.fromkeys(part.name for part in fields(Store))
+    parts |= {
+        "tasks": _Tasks(pairs),
+        "completions": _Completions(pairs),
+        "pairs": pairs,
+        "filter_sets": _FilterSets(shards),
+        "metadata": metadata,
+        "scores": _Scores(shards),
+        "advice": _Advice(shards),
+        "votes": _Votes(shards),
+        "revisions": _Revisions(shards),
+    }
+    return Store(**parts)
 
 
 class _Metadata(Metadata):
