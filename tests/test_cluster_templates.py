@@ -113,9 +113,10 @@ async def test_a_slurm_job_and_a_skypilot_job_make_the_two_shards_of_a_run(tmp_p
     async with ScriptedEndpoint(played) as endpoint:
         node = Node(tmp_path, endpoint.url, seconds=0.4)
         script = ("bash", TEMPLATES / "slurm.sh", "config.yaml", "shards")
+        answered = asyncio.Event()
+        endpoint.on_sent = lambda _request: answered.set()
         first = await node.start(*script, **slurm(1))
-        while not any(one["model"] == "reviser-model" for one in endpoint.asked):
-            await asyncio.sleep(0.05)
+        await answered.wait()
         first.terminate()  # as sbatch does with --signal=B:TERM
         assert await first.wait() == 130
         assert (tmp_path / "scontrol").read_text() == "requeue 77_1\n"
