@@ -81,19 +81,20 @@ class Node:
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join(sys.path),
             "PORT": str(self.port),
-            "HOME": str(folder),
+            "HOME": str(folder / "home"),
         }
 
     async def start(self, *command: str | Path, **variables: str) -> asyncio.subprocess.Process:
         """A script with the variables of a scheduler."""
-        return await asyncio.create_subprocess_exec(
-            *map(str, command),
-            cwd=self.folder,
-            env=self.environment | variables,
-            stdin=subprocess.DEVNULL,
-            stdout=(self.folder / "out").open("ab"),
-            stderr=subprocess.STDOUT,
-        )
+        with (self.folder / "out").open("ab") as out:
+            return await asyncio.create_subprocess_exec(
+                *map(str, command),
+                cwd=self.folder,
+                env=self.environment | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
 
     async def run(self, *command: str | Path, **variables: str) -> int:
         """The exit code of a script."""
@@ -150,10 +151,13 @@ def test_the_slurm_script_is_bash_that_sbatch_reads() -> None:
         subprocess.run([shellcheck, TEMPLATES / "slurm.sh"], check=True)
 
 
-async def test_the_container_of_the_kubernetes_job_makes_a_shard_for_each_index(tmp_path: Path) -> None:
+async def test_the_container_of_the_kubernetes_job_makes_a_shard_for_each_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     deployment, service, job = KUBERNETES
     [container] = job["spec"]["template"]["spec"]["containers"]
-    places = {"/runs": tmp_path / "runs", "/config": tmp_path, "s3://my-bucket/runs/first": tmp_path / "copies"}
+    places = {"=/runs/": "=runs/", "/config/": "", "=s3://my-bucket/runs/first/": "=copies/"}
+    monkeypatch.chdir(tmp_path)
     async with ScriptedEndpoint(played) as endpoint:
         tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks))
@@ -162,7 +166,7 @@ async def test_the_container_of_the_kubernetes_job_makes_a_shard_for_each_index(
                 one.replace("$(JOB_COMPLETION_INDEX)", index).replace("auto/8", "auto/2") for one in container["args"]
             ]
             for there, here in places.items():
-                arguments = [one.replace(there, str(here)) for one in arguments]
+                arguments = [one.replace(there, here) for one in arguments]
             done = await clairgen(*arguments, environment={"JOB_COMPLETION_INDEX": index})
             assert done.code == 0
             assert (tmp_path / "copies" / index).is_dir()
