@@ -9,14 +9,17 @@ since the last /reset. Lognormal latencies go by model and question, so that an 
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.bench.faults import REFUSED, drawn_fault, response, said
@@ -24,6 +27,15 @@ from tests.bench.faults import REFUSED, drawn_fault, response, said
 SOLUTION = "{teacher_reasoning}: It could be clearer.\n\n{corrected_student_solution}: "
 TEXT = SOLUTION + "A plain sentence with some words in it. " * 36
 ANSWER = response(200, said(TEXT))
+_VARIED, _WORDS = 500, 240
+
+
+def varied_answers() -> list[bytes]:
+    """Answers as long as the other one, of words as frequent as in the documentation; they compress as English does."""
+    pages = Path(__file__).parents[2].joinpath("docs", "guides").glob("*.md")
+    words = [word for page in sorted(pages) for word in page.read_text(encoding="utf-8").split() if word.isalpha()]
+    rng = random.Random(0)
+    return [response(200, said(SOLUTION + " ".join(rng.choices(words, k=_WORDS)))) for _ in range(_VARIED)]
 
 
 def latency_of(median: float, sigma: float, model: str, number: int) -> float:
@@ -40,6 +52,7 @@ class Shape:
     per_minute: float
     burst: float
     faults: float
+    answers: Iterator[bytes]
     counts: Counter[str] = field(default_factory=Counter)
     seeds: Counter[int] = field(default_factory=Counter)
     in_flight: int = 0
@@ -143,7 +156,7 @@ class Connection(asyncio.Protocol):
     def _answer(self) -> None:
         self._shape.counts["answered"] += 1
         self._shape.last = time.time()
-        self._send(ANSWER)
+        self._send(next(self._shape.answers))
 
     def _send(self, content: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -171,8 +184,10 @@ def main() -> None:
     parser.add_argument("--per-minute", type=float, default=0.0, help="requests a minute; 0 for no limit")
     parser.add_argument("--burst", type=float, default=1.0, help="requests that may come at once")
     parser.add_argument("--faults", type=float, default=0.0, help="share of the requests that meet a fault")
+    parser.add_argument("--varied", action="store_true", help="answer with varied texts")
     given = parser.parse_args()
-    shape = Shape(given.median, given.sigma, given.per_minute, given.burst, given.faults)
+    answers = itertools.cycle(varied_answers() if given.varied else [ANSWER])
+    shape = Shape(given.median, given.sigma, given.per_minute, given.burst, given.faults, answers)
     with suppress(ImportError):
         import uvloop
 
