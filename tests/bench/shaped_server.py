@@ -27,7 +27,7 @@ from tests.bench.faults import REFUSED, drawn_fault, response, said
 SOLUTION = "{teacher_reasoning}: It could be clearer.\n\n{corrected_student_solution}: "
 TEXT = SOLUTION + "A plain sentence with some words in it. " * 36
 ANSWER = response(200, said(TEXT))
-_VARIED, _WORDS = 500, 240
+_VARIED, _WORDS = 10_000, 240
 
 
 def varied_answers() -> list[bytes]:

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 import typer
 
 from clairgen import api
-from clairgen.api.run_status import shards_status
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.merge_shards import merge_shards
 from clairgen.reporting.lint.lint_pairs import lint
@@ -45,7 +44,6 @@ async def measure(place: Path, url: str, pairs: int) -> None:
         options = Options(shard=TaskShard(number, 2), copy_to=str(place / "copies" / str(number)))
         made = generate(given, shards / str(number), options)
         await timed("generate_pair_us", pairs // 2, made)
-    await timed("status_ms", 1000, shards_status(shards))
     await timed("export_pair_us", pairs, api.export(shards, place / "pairs"))
     await timed("lint_pair_us", pairs, lint(shards))
     await timed("merge_pair_us", pairs, merge_shards([shards], place / "run"))
