@@ -80,6 +80,7 @@ async def close_writer(connection: aiosqlite.Connection, path: Path) -> None:
     """Close what `open_writer` opened; on a shared file system with a rollback journal, so that others can read it."""
     if is_shared(path):
         with contextlib.suppress(aiosqlite.Error):  # whoever reads it next does the same
+            await connection.execute(f"PRAGMA busy_timeout = {_SHARED_BUSY_SECONDS * 1000}")
             await connection.execute("PRAGMA journal_mode = DELETE")
     await connection.close()
 

@@ -7,13 +7,16 @@ that locks on byte ranges reach all machines and that what was synced is kept; w
 """
 
 import re
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from clairgen.errors import RunError
 
 MOUNTS: Final = Path("/proc/mounts")
+_KNOWN_SECONDS: Final = 5
 _SHARED: Final = frozenset(
     (
         *(
@@ -81,7 +84,45 @@ class Mount:
 
 
 def mount_of(path: Path, mounts: Path | None = None) -> Mount | None:
-    """The file system that a path is on; None where that is not said, as only Linux does, in `mounts` (`MOUNTS`)."""
+    """The file system that a file of a folder is on; None where that is not said, as only Linux does, in `mounts` (`MOUNTS`)."""
+    return _mount_of(path.parent, mounts or MOUNTS, int(time.monotonic() / _KNOWN_SECONDS))
+
+
+@lru_cache(maxsize=1024)
+def _mount_of(folder: Path, mounts: Path, _moment: int) -> Mount | None:
+    """Looked up once in a while, since a service opens runs all the time and machines have hundreds of mounts."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    place, longest, found = f"{folder.resolve()}/", -1, None
+    for line in lines:
+        if len(fields := line.split(" ")) > 3:
+            point = f"{_unescaped(fields[1]).rstrip('/')}/"
+            if len(point) >= longest and place.startswith(point):  # of two on one folder the later one is seen
+                longest, found = len(point), Mount(fields[0], fields[2], frozenset(fields[3].split(",")))
+    return found
+
+
+def is_shared(self) -> bool:
+        """Whether other machines may use the same files, as far as its kind tells."""
+        if self.kind.startswith("fuse."):
+            return self.kind not in _LOCAL_IN_USER_SPACE
+        return self.kind in _SHARED | _OBJECT_STORES
+
+    @property
+    def holds_objects(self) -> bool:
+        """Whether it shows objects of a store as files, which are uploaded as a whole and cannot be locked."""
+        return self.kind in _OBJECT_STORES or (self.kind == "fuse" and self.source in _OBJECT_SOURCES)
+
+    @property
+    def local_lock(self) -> str | None:
+        """The option by which its locks hold on this machine only; None without one."""
+        return min(self.options & _LOCAL_LOCKS.get(self.kind, set()), default=None)
+
+
+def mount_of(path: Path, mounts: Path | None = None) -> Mount | None:
+    """The file system that a file of a folder is on; None where that is not said, as only Linux does, in `mounts` (`MOUNTS`)."""
     try:
         lines = (mounts or MOUNTS).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from clairgen import api
 from clairgen.cli.status import watch_run
 from clairgen.pipeline.generate import Options, generate
 from clairgen.store import file_systems
@@ -92,7 +93,8 @@ async def test_a_run_that_is_written_on_a_network_file_system_is_shown_by_its_lo
         shards = [tmp_path / "runs" / str(number) for number in (1, 2)]
         await generate(config(endpoint.url, tasks), shards[0], Options(shard=TaskShard(1, 2)))
         endpoint.script = slowly
-        second = generate(config(endpoint.url, tasks), shards[1], Options(shard=TaskShard(2, 2)))
+        options = Options(shard=TaskShard(2, 2), copy_to=str(tmp_path / "copy"))
+        second = generate(config(endpoint.url, tasks), shards[1], options)
         generating = asyncio.create_task(second)
         await begun.wait()
         alone = await clairgen("status", shards[1])
@@ -116,3 +118,6 @@ async def test_a_run_that_is_written_on_a_network_file_system_is_shown_by_its_lo
     assert merged.code == 0
     assert (await clairgen("report", tmp_path / "runs" / "all")).code == 0
     assert {path.name for path in shards[1].iterdir()} == {"config.yaml", "lock", "run.db", "run.log"}
+    restored = await clairgen("restore", tmp_path / "copy", "--run", tmp_path / "restored")
+    assert restored.code == 0
+    assert await api.made_pairs(tmp_path / "restored", "clair") == await api.made_pairs(shards[1], "clair")

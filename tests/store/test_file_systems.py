@@ -93,13 +93,14 @@ def test_the_last_mount_that_holds_a_folder_says_what_it_is_on(tmp_path: Path) -
         "a /twice ext4 rw 0 0\nb /twice lustre rw,flock 0 0\n"
     )
     found = {
-        place: mount_of(Path(place), mounts) for place in ("/mnt/é x/run", "/mnt/é x/scratch/run", "/mnt", "/twice")
+        place: mount_of(Path(place), mounts)
+        for place in ("/mnt/é x/run.db", "/mnt/é x/scratch/run/run.db", "/mnt/run.db", "/twice/run.db")
     }
     assert {place: mount and mount.kind for place, mount in found.items()} == {
-        "/mnt/é x/run": "nfs4",
-        "/mnt/é x/scratch/run": "xfs",
-        "/mnt": "ext4",
-        "/twice": "lustre",
+        "/mnt/é x/run.db": "nfs4",
+        "/mnt/é x/scratch/run/run.db": "xfs",
+        "/mnt/run.db": "ext4",
+        "/twice/run.db": "lustre",
     }
     assert mount_of(tmp_path, tmp_path / "no such file") is None
     assert not is_shared(tmp_path, tmp_path / "no such file")
