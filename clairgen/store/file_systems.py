@@ -104,40 +104,6 @@ def _mount_of(folder: Path, mounts: Path, _moment: int) -> Mount | None:
     return found
 
 
-def is_shared(self) -> bool:
-        """Whether other machines may use the same files, as far as its kind tells."""
-        if self.kind.startswith("fuse."):
-            return self.kind not in _LOCAL_IN_USER_SPACE
-        return self.kind in _SHARED | _OBJECT_STORES
-
-    @property
-    def holds_objects(self) -> bool:
-        """Whether it shows objects of a store as files, which are uploaded as a whole and cannot be locked."""
-        return self.kind in _OBJECT_STORES or (self.kind == "fuse" and self.source in _OBJECT_SOURCES)
-
-    @property
-    def local_lock(self) -> str | None:
-        """The option by which its locks hold on this machine only; None without one."""
-        return min(self.options & _LOCAL_LOCKS.get(self.kind, set()), default=None)
-
-
-def mount_of(path: Path, mounts: Path | None = None) -> Mount | None:
-    """The file system that a file of a folder is on; None where that is not said, as only Linux does, in `mounts` (`MOUNTS`)."""
-    try:
-        lines = (mounts or MOUNTS).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return None
-    place, longest, found = path.resolve(), -1, None
-    for line in lines:
-        if len(fields := line.split(" ")) > 3:
-            point = Path(_unescaped(fields[1]))
-            if len(point.parts) >= longest and place.is_relative_to(
-                point
-            ):  # of two on one folder the later one is seen
-                longest, found = len(point.parts), Mount(fields[0], fields[2], frozenset(fields[3].split(",")))
-    return found
-
-
 def is_shared(path: Path, mounts: Path | None = None) -> bool:
     """Whether one process at a time uses a database at `path`, since other machines may have its file system mounted."""
     mount = mount_of(path, mounts)
