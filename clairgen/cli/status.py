@@ -19,7 +19,7 @@ from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import ConfigError, InUseError
-from clairgen.pipeline.progress_words import pairs_words
+from clairgen.pipeline.progress_words import behind_words, pairs_words
 from clairgen.pipeline.run_log import LastSession, last_session, session_words
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.store.directory import RunDirectory
@@ -172,6 +172,10 @@ def _print_status(console: Console, found: "api.Status") -> None:
         typer.echo("\n".join(batch_lines(found.batches)))
     if found.spent.calls:
         typer.echo(f"\n{spent_line(found.spent)}")
+    if found.copy is not None:
+        typer.echo(
+            f"Copy at {plain_line(found.copy.address)}, by the log of the last session: {behind_words(found.copy)}"
+        )
     for recipe, reason, count, detail in found.failures:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
 

@@ -2,7 +2,7 @@
 
 python -m tests.bench.shard_costs --pairs 4000
 
-Two shards of `clair` (two answers a pair, prompts of 600 characters, answers of 1.5 kB) against a server that answers
+Two shards of `clair` (two answers a pair, prompts of 600 characters, answers of 2 kB) against a server that answers
 at once, with copies; then what is done with their folder. Processor time is this process's own, on one core.
 """
 
@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Print each constant with its value."""
     stay_on_core(0)
-    with served("--varied", core=1) as server, folder() as place:
+    with served(core=1) as server, folder() as place:
         asyncio.run(measure(on or place, server.url, pairs))
 
 
