@@ -12,10 +12,10 @@ from clairgen.installed import require_page_extra, require_report_extra, require
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary
 from clairgen.pipeline.import_state import import_states
-from clairgen.pipeline.refilter import TOKENIZER
 from clairgen.pipeline.source_runs import TRAJECTORIES, NamedRun, source_runs
 from clairgen.reporting.report import RecipeReport, recipe_report
 from clairgen.store import RunDirectory, Store, reading
+from clairgen.store.metadata import TOKENIZER
 
 if TYPE_CHECKING:
     from clairgen.reporting.html import pairs_page

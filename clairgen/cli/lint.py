@@ -18,8 +18,8 @@ def lint_command(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="A .jsonl, .json, .csv or .parquet file, a folder of `datasets`, hub:owner/name, or a run directory; several "
-            "are the splits of one data set, the first of which is trained on.",
+            help="A .jsonl, .json, .csv or .parquet file, a folder of `datasets`, hub:owner/name, a run directory, or a "
+            "folder of shards; several are the splits of one data set, the first of which is trained on.",
             show_default=False,
         ),
     ],

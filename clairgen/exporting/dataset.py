@@ -186,11 +186,13 @@ class DatasetWriter:
         pending: Mapping[str, int] | None = None,
         rows_read: int | None = None,
         balanced: Mapping[str, BalancedLengths] | None = None,
+        missing_shards: tuple[str, ...] = (),
     ) -> ExportSummary:
         """Close the files, write the card and rename the folder; InputError if there is no pair to export.
 
         `pending` counts the pairs of each recipe that are still to be made, `rows_read` the rows of the tasks' source that were
-        read, if not all were; `balanced` has the selection of pairs by length of each recipe, if there was one.
+        read, if not all were; `balanced` has the selection of pairs by length of each recipe, if there was one. `missing_shards`
+        are those that a folder of shards lacks.
         """
         pending = {recipe: count for recipe, count in (pending or {}).items() if count}
         if not self._splits:
@@ -204,7 +206,7 @@ class DatasetWriter:
             for splits in self._splits.values():
                 for split in splits.values():
                     split.close()
-            summary = replace(self._summary(), pending=pending, rows_read=rows_read)
+            summary = replace(self._summary(), pending=pending, rows_read=rows_read, missing_shards=missing_shards)
             if balanced is not None:
                 shifts = {name: (one.before, one.after) for name, one in balanced.items()}
                 summary = replace(summary, lengths=shifts, length_unit=next(iter(balanced.values())).unit)

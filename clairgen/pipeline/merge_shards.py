@@ -16,16 +16,10 @@ from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.budget_limit import BudgetLimit, remembered_limit, remembered_row
 from clairgen.pipeline.config_changes import CONFIGURED_FILTERS, differences, sentence
 from clairgen.pipeline.ingest import IngestState, ingest_state, same_source, state_row
-from clairgen.pipeline.refilter import (
-    TOKENIZER,
-    UNSETTLED,
-    filter_again,
-    refilter,
-    settle_run_filters,
-    unsettled_rows,
-)
-from clairgen.pipeline.run_shard import MERGED, SHARD, run_shard
+from clairgen.pipeline.refilter import UNSETTLED, filter_again, refilter, settle_run_filters, unsettled_rows
+from clairgen.pipeline.run_shard import MERGED, run_shard
 from clairgen.store import MergedShard, MergeRecord, Plan, RunDirectory, Store, merging, reading, runs_inside, writing
+from clairgen.store.metadata import SHARD, TOKENIZER
 from clairgen.task_shard import TaskShard
 from clairgen.wording import counted
 

@@ -27,6 +27,7 @@ from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, r
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.search_words import SearchWords, search_words
 from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
+from clairgen.store.shard_stores import ShardStores, reading_shards, shards_in_words
 from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
@@ -90,6 +91,7 @@ __all__ = [
     "ScoreReply",
     "SearchWords",
     "Sent",
+    "ShardStores",
     "SortKey",
     "SourceIndex",
     "Spending",
@@ -111,9 +113,11 @@ __all__ = [
     "one_spelling",
     "reading",
     "reading_index",
+    "reading_shards",
     "revision_pair_id",
     "runs_inside",
     "search_words",
+    "shards_in_words",
     "short_write",
     "syncing",
     "voter_fault",

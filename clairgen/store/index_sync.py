@@ -14,6 +14,7 @@ import aiosqlite
 from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import OVERALL, FilterAction
 from clairgen.store.connection import store_errors, transaction
+from clairgen.store.file_systems import is_shared
 from clairgen.store.pair_index import FORMAT, RECIPE_BITS, SCHEMA, SORTED, VERSION_BITS, IndexState, open_index
 from clairgen.store.reader import Reader
 
@@ -282,6 +283,8 @@ async def syncing(path: Path, database: Path, group: int = _GROUP) -> AsyncItera
     try:
         with store_errors(database):
             await connection.execute("ATTACH ? AS run", (f"{database.resolve().as_uri()}?mode=ro",))
+            if is_shared(database):
+                await connection.execute("PRAGMA run.locking_mode = EXCLUSIVE")  # it refuses a write-ahead log
             for table in (
                 "fresh (doc INTEGER PRIMARY KEY, pair INTEGER NOT NULL)",
                 "changed (pair_id TEXT PRIMARY KEY, pair INTEGER)",

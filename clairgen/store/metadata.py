@@ -18,6 +18,12 @@ from clairgen.templates import Template
 _IN_FORCE = "filter_set"
 _VERSION = "filters_version"
 _GROUP = 500
+SHARD = "shard"
+"""The key of which shard a run is, as i/N."""
+SOURCE = "source"
+"""The key of how far the run's source of tasks was read, as JSON."""
+TOKENIZER = "tokenizer"
+"""The key of the tokenizer of a run's contrasts."""
 IMPORTED = "imported from"
 """The key of a plan's only fact where its pairs were imported: the name of their source."""
 

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -138,12 +138,17 @@ class Pairs:
 
     async def made(self, recipe: str) -> AsyncIterator[StoredPair]:
         """All made pairs of a recipe in the order of their tasks, a page in memory at a time."""
+        async for _, stored in self.placed(recipe):
+            yield stored
+
+    async def placed(self, recipe: str, page: int = _PAGE) -> AsyncGenerator[tuple[int, StoredPair], None]:
+        """The same with their positions; `page` is how many are in memory."""
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT {_PAGE}"
-        while rows := await self._reader.rows(sql, (recipe, after)):
-            for stored in await self._stored(rows):
-                yield stored
+        sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT ?"
+        while rows := await self._reader.rows(sql, (recipe, after, page)):
+            for row, stored in zip(rows, await self._stored(rows), strict=True):
+                yield row["position"], stored
             after = rows[-1]["position"]
 
     async def figures(self, recipe: str) -> AsyncIterator[list[PairFigures]]:

@@ -16,7 +16,7 @@ import aiosqlite
 
 from clairgen.errors import RunError
 from clairgen.store.completions import now
-from clairgen.store.connection import open_writer, store_errors, transaction
+from clairgen.store.connection import close_writer, open_writer, store_errors, transaction, writer_uri
 from clairgen.store.revisions import HUMAN_REVISION
 from clairgen.store.tasks import LAST_POSITION
 from clairgen.store.votes import BLIND_VOTE
@@ -119,7 +119,7 @@ class ShardMerger:
         the position, the id or the prompt of another one.
         """
         with store_errors(self._path):
-            await self._connection.execute("ATTACH ? AS shard", (str(shard),))
+            await self._connection.execute("ATTACH ? AS shard", (writer_uri(shard, "rw"),))
             try:
                 async with transaction(self._connection):
                     return await self._copy(shard, record, findings, meta, key)
@@ -333,4 +333,4 @@ async def merging(path: Path) -> AsyncIterator[ShardMerger]:
             await connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
         yield ShardMerger(connection, path)
     finally:
-        await connection.close()
+        await close_writer(connection, path)
