@@ -122,7 +122,7 @@ async def test_in_the_image_only_training_and_reward_models_have_to_be_installed
 ) -> None:
     dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
     extras, of_training = ({*listed.split(",")} for listed in re.findall(r"install .*'\.\[(.*)\]'", dockerfile))
-    assert EXTRAS.keys() - extras - of_training == {"classroom", "docs", "dev"}
+    assert EXTRAS.keys() - extras - of_training == {"classroom", "docs", "dev", "ray"}
     assert of_training == {"train", "qlora"}
     for module in hidden_without(extras):
         monkeypatch.setitem(sys.modules, module, None)
