@@ -23,6 +23,16 @@ Messages say what happened, to what, and what to do about it, in one sentence, w
 """
 
 from collections.abc import Callable
+from typing import Final
+
+FAILED: Final = 1
+"""Done, but some tasks failed."""
+USER: Final = 2
+"""Something the user has to fix, or the budget is reached."""
+ENDPOINTS: Final = 3
+"""The endpoints cannot serve."""
+DRAINED: Final = 130
+"""Stopped by Ctrl-C or SIGTERM."""
 
 
 class ClairgenError(Exception):
@@ -153,3 +163,10 @@ def _restored(kind: type[RequestError], args: tuple[object, ...], state: dict[st
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+def exit_code(error: ClairgenError) -> int:
+    """The exit code that an error ends the command with."""
+    if isinstance(error, EndpointsError):
+        return ENDPOINTS
+    return DRAINED if isinstance(error, DrainedError) else USER

@@ -13,9 +13,9 @@ from rich.console import Console
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.import_pairs import left_out_lines
-from clairgen.cli.output import FAILED, progress_stream
+from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
-from clairgen.errors import BudgetError, DetachedError
+from clairgen.errors import FAILED, BudgetError, DetachedError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
