@@ -12,6 +12,16 @@ from rich.console import Console
 
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.estimate_table import print_requests
+from clairgen.cli.generate_on_ray import (
+    AddressOption,
+    CpusOption,
+    LocalFolderOption,
+    NodesOption,
+    OnOption,
+    OnRay,
+    ShardsOption,
+    generate_on_ray,
+)
 from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
@@ -69,6 +79,12 @@ def generate_command(
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
+    on: OnOption = None,
+    shards: ShardsOption = None,
+    nodes: NodesOption = None,
+    ray_address: AddressOption = None,
+    shard_cpus: CpusOption = 1.0,
+    local_folder: LocalFolderOption = None,
 ) -> None:
     """Make preference pairs. Run it again at any time: only missing answers are requested.
 
@@ -94,6 +110,10 @@ def generate_command(
     )
     if dry_run:
         print_estimate(loaded, run, options)
+        return
+    if on is not None:
+        on_ray = OnRay(shards, ray_address, shard_cpus, nodes, local_folder)
+        generate_on_ray(loaded, run, options, on_ray, again=_again(config, run, options, None, on_ray))
         return
     summary = generate_with_progress(loaded, run, options)
     print_summary(summary, again=_again(config, run, options, summary))
@@ -194,14 +214,15 @@ def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     print_requests(found.roles, found.answers_found, found.spent, found.budget_usd, what="these pairs")
 
 
-def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> str:
+def _again(config: Path, run: Path, options: "Options", summary: "Summary | None", on_ray: OnRay | None = None) -> str:
     """The command that continues a run, quoted for a shell; with a budget that can go on, if the budget stopped it."""
     from clairgen.config.prices import plain_figure
 
-    stopped_by = summary.stopped_by
+    stopped_by = summary.stopped_by if summary is not None else None
     enough_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else None
     budget_usd = options.budget_usd if enough_usd is None else enough_usd
     command = ["clairgen", "generate", str(config), "--run", str(run)]
+    command += on_ray.words() if on_ray is not None else []
     command += ["--shard", str(options.shard)] if options.shard is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []

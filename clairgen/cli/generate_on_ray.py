@@ -1,0 +1,312 @@
+"""`clairgen generate --on ray`: the shards of a run over the nodes of a Ray cluster, then one run of them here."""
+
+import asyncio
+import json
+import math
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+from clairgen.cli.display import pairs_table, showing, spent_line
+from clairgen.cli.output import progress_stream
+from clairgen.cli.signals import SECONDS_TO_DRAIN, run_drainable
+from clairgen.errors import (
+    DRAINED,
+    ENDPOINTS,
+    FAILED,
+    USER,
+    BudgetError,
+    ConfigError,
+    DrainedError,
+    EndpointsError,
+    RunError,
+    RunStoppedError,
+    UserError,
+)
+from clairgen.reporting.sanitize import plain_line, shortened
+from clairgen.wording import counted
+
+if TYPE_CHECKING:
+    from clairgen.config.models import RunConfig
+    from clairgen.pipeline.generate import Options
+    from clairgen.ray_cluster.shard_driver import ShardsProgress
+    from clairgen.ray_cluster.shard_process import ShardEnd, ShardJob
+    from clairgen.task_shard import TaskShard
+
+MOST_SHARDS: Final = 10_000
+_SHARDS_FILE: Final = "shards.json"
+
+
+class Engine(StrEnum):
+    """What runs the shards of a run on many machines."""
+
+    RAY = "ray"
+
+
+OnOption = Annotated[
+    Engine | None,
+    typer.Option("--on", help="Make the run in shards over the nodes of a Ray cluster, and merge them into --run."),
+]
+ShardsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--shards",
+        min=1,
+        max=MOST_SHARDS,
+        help="With --on ray: how many shards; left out, as many as nodes. A run keeps their number.",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="With --on ray: the cluster's address, auto for the one that this machine belongs to, or local for a new one; left "
+        "out, RAY_ADDRESS, a cluster of this machine, else a new one.",
+    ),
+]
+CpusOption = Annotated[
+    float, typer.Option("--shard-cpus", min=0, max=1024, help="With --on ray: CPUs that Ray reserves for each shard.")
+]
+NodesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--nodes", min=1, max=100_000, help="With --on ray: wait until so many nodes have joined the cluster."
+    ),
+]
+LocalFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--local-folder",
+        help="With --on ray and --copy-to: the folder of each node for its shards; left out, one in Ray's temporary folder.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OnRay:
+    """How a run is spread over a Ray cluster; see the options of the same names. `copy_to` is where shards are copied to."""
+
+    shards: int | None = None
+    address: str | None = None
+    shard_cpus: float = 1.0
+    nodes: int | None = None
+    local_folder: Path | None = None
+    copy_to: str | None = None
+
+    def words(self) -> list[str]:
+        """The options as they are written; the number of shards is known to the run."""
+        words = ["--on", Engine.RAY.value]
+        words += ["--nodes", str(self.nodes)] if self.nodes is not None else []
+        words += ["--ray-address", self.address] if self.address is not None else []
+        words += ["--shard-cpus", f"{self.shard_cpus:g}"] if self.shard_cpus != 1 else []
+        words += ["--local-folder", str(self.local_folder)] if self.local_folder is not None else []
+        return words
+
+
+def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: OnRay, again: str) -> None:
+    """Make all shards of a run and merge them into it; `again` is the command that continues.
+
+    Run it again at any time, after a kill of this command or of nodes too.
+    """
+    from clairgen.folder_lock import locked_folder
+    from clairgen.installed import require_ray_extra
+    from clairgen.ray_cluster.shard_driver import ShardsProgress
+
+    require_ray_extra()
+    from clairgen.ray_cluster.ray_session import living_nodes, ray_session
+
+    _check(options)
+    run = run.absolute()
+    shards_folder = run.with_name(f"{run.name}.shards")
+    try:
+        shards_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"the folder {shards_folder} cannot be made: {error.strerror}") from error
+    progress = ShardsProgress()
+    with locked_folder(shards_folder), ray_session(on_ray.address):
+
+        async def work(stop: asyncio.Event) -> "dict[TaskShard, ShardEnd]":
+            await _require_target(run)
+            async with showing(progress, Console(file=progress_stream()), stop):
+                if on_ray.nodes is not None:
+                    from clairgen.ray_cluster.ray_session import wait_for_nodes
+
+                    await wait_for_nodes(on_ray.nodes, progress.note, stop)
+                count = _settled_count(shards_folder, on_ray.shards, len(living_nodes()))
+                return await _shards_made(config, run, shards_folder, options, on_ray, count, progress, stop)
+
+        ends = run_drainable(work, options.drain_seconds)
+        _raise_what_stopped(ends, again)
+        _print_merged(config, run, shards_folder, ends, again)
+
+
+def _check(options: "Options") -> None:
+    """Raise ConfigError for options that shards over a cluster do not go with."""
+    if options.shard is not None:
+        raise ConfigError("--shard makes one shard and --on ray makes all of them; give one of the two")
+    if options.detach:
+        raise ConfigError(
+            "--detach leaves a run to its batches, and --on ray waits for its shards; give one of the two"
+        )
+
+
+async def _require_target(run: Path) -> None:
+    """Raise RunError, before anything is paid for, if shards could not be merged into `run`."""
+    from clairgen.pipeline.run_shard import MERGED, run_shard
+    from clairgen.store import RunDirectory, reading
+
+    directory = RunDirectory(run)
+    directory.check_new()
+    if not directory.database.exists():
+        return
+    async with reading(directory) as store:
+        is_own = await store.tasks.last_position() and not await store.metadata.with_prefix(MERGED)
+        if is_own or await run_shard(store) is not None:
+            raise RunError(
+                f"--run {run} was not made on a cluster; go on with it without --on ray, or name a new folder"
+            )
+
+
+def _settled_count(folder: Path, named: int | None, nodes: int) -> int:
+    """How many shards the run has, which it keeps from its first command on. Raises ConfigError where others are named."""
+    from clairgen.whole_files import write_whole
+
+    file = folder / _SHARDS_FILE
+    try:
+        known: int | None = json.loads(file.read_text(encoding="utf-8"))["shards"] if file.exists() else None
+        if known is None:
+            known = named or max(1, nodes)
+            write_whole(file, json.dumps({"shards": known}))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file} cannot be read or written: {error}") from error
+    if named is not None and named != known:
+        raise ConfigError(
+            f"--shards {named} is given, and the run was begun with {known}; go on with {known}, or name a new --run, with "
+            "--reuse for the answers of the merged one"
+        )
+    return known
+
+
+async def _shards_made(
+    config: "RunConfig",
+    run: Path,
+    folder: Path,
+    options: "Options",
+    on_ray: OnRay,
+    count: int,
+    progress: "ShardsProgress",
+    stop: asyncio.Event,
+) -> "dict[TaskShard, ShardEnd]":
+    """Make all shards, each with its share of the limits."""
+    from clairgen.config.file import config_yaml
+    from clairgen.keys import digest
+    from clairgen.ray_cluster.equal_shares import share_of, share_sentence
+    from clairgen.ray_cluster.ray_session import RemoteActor, ShardFolder, start_shard
+    from clairgen.ray_cluster.shard_driver import run_shards
+    from clairgen.ray_cluster.shard_process import ShardJob
+    from clairgen.task_shard import TaskShard
+
+    budget_usd = options.budget_usd if options.budget_usd is not None else config.budget_usd
+    if (shares := share_sentence(config, count, budget_usd)) is not None:
+        progress.note(shares)
+    configuration, words = config_yaml(share_of(config, count)), shard_options(options, count)
+    jobs = [
+        ShardJob(shard, configuration, (*words, *_copy_words(on_ray.copy_to, shard)))
+        for shard in (TaskShard(number, count) for number in range(1, count + 1))
+    ]
+    where = ShardFolder(
+        f"{run.name}-{digest(str(run))[:8]}",
+        kept=str(folder) if on_ray.copy_to is None else None,
+        local=str(on_ray.local_folder) if on_ray.local_folder is not None else None,
+    )
+
+    def start(job: "ShardJob") -> RemoteActor:
+        return start_shard(job, where, on_ray.shard_cpus)
+
+    return await run_shards(jobs, start, progress, stop)
+
+
+def shard_options(options: "Options", shards: int) -> tuple[str, ...]:
+    """The options of `clairgen generate` that each of so many shards is given."""
+    words: list[str] = []
+    if options.budget_usd is not None:
+        words += ["--budget-usd", f"{math.floor(options.budget_usd / shards * 1e9) / 1e9:.9f}"]
+    if options.limit is not None:
+        words += ["--limit", str(options.limit)]
+    if options.drain_seconds != SECONDS_TO_DRAIN:
+        words += ["--drain-seconds", f"{options.drain_seconds:g}"]
+    flags = {
+        "--no-budget": options.no_budget,
+        "--retry-failed": options.retry_failed,
+        "--skip-bad-lines": options.skip_bad_lines,
+        "--accept-changes": options.accept_changes,
+        "--log-texts": options.log_texts,
+    }
+    words += [name for name, is_given in flags.items() if is_given]
+    for other in options.reuse:
+        words += ["--reuse", str(Path(other).resolve())]
+    return tuple(words)
+
+
+def _copy_words(url: str | None, shard: "TaskShard") -> list[str]:
+    return [] if url is None else ["--copy-to", f"{url.rstrip('/')}/shard-{shard.number}-of-{shard.count}"]
+
+
+def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> None:
+    """Raise the error that the command ends with before anything is merged, if there is one."""
+    from clairgen.ray_cluster.shard_driver import ends_all
+
+    failing = next(((shard, end) for shard, end in ends.items() if ends_all(end)), None)
+    if failing is None and not any(end.code == DRAINED for end in ends.values()):
+        return
+    if failing is None or failing[1].code != USER:
+        typer.echo(f"Continue with: {plain_line(again)}")
+    if failing is None:
+        raise DrainedError("Stopped; what the shards have committed is kept, and is merged once all are made.")
+    shard, end = failing
+    sentence = f"shard {shard} on {end.node}: {end.sentence or f'its process ended with code {end.code}'}"
+    errors: dict[int, Callable[[str], Exception]] = {ENDPOINTS: EndpointsError, USER: UserError}
+    raise errors.get(end.code, RunStoppedError)(sentence)
+
+
+def _print_merged(
+    config: "RunConfig", run: Path, folder: Path, ends: "Mapping[TaskShard, ShardEnd]", again: str
+) -> None:
+    """Merge the shards and print how the run stands."""
+    from clairgen import api
+    from clairgen.cli.signals import run_coroutine
+    from clairgen.config.file import config_yaml
+    from clairgen.pipeline.failures import retry_sentences
+    from clairgen.pipeline.merge_shards import merge_shards
+    from clairgen.store import RunDirectory
+
+    run_coroutine(merge_shards([folder], run))
+    RunDirectory(run).save_config(config_yaml(config))  # that of a shard has its share of the limits
+    found = run_coroutine(api.status(run))
+    Console().print(pairs_table(found.statuses, found.dropped))
+    if found.spent.calls:
+        typer.echo(spent_line(found.spent))
+    by_reason = Counter[str]()
+    for recipe, reason, count, detail in found.failures:
+        typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
+        by_reason[reason] += count
+    for sentence in retry_sentences(by_reason, again):
+        typer.echo(plain_line(sentence))
+    reached = [end for end in ends.values() if end.has_reached_its_budget]
+    if reached:
+        typer.echo(f"Continue with: {plain_line(again)}")
+        raise BudgetError(
+            f"{counted(len(reached), 'shard')} of {len(ends)} reached their share of the budget; the first of them says: "
+            f"{reached[0].said}",
+            None,
+        )
+    typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(run)))}")
+    if any(counts.get("failed") for counts in found.statuses.values()):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,187 @@
+"""The process of a shard on its node: `clairgen generate`, which ends with its parent and is started again if it was killed.
+
+It knows nothing of Ray, which only decides on which node this is.
+"""
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from clairgen.child_processes import TERMINATE, watched_command
+from clairgen.errors import DRAINED, ENDPOINTS, FAILED, USER, InUseError, RunError
+from clairgen.folder_lock import check_unused
+from clairgen.installed import __version__
+from clairgen.pipeline.progress import Counters
+from clairgen.pipeline.run_log import last_session
+from clairgen.store import RunDirectory
+from clairgen.task_shard import TaskShard
+from clairgen.whole_files import write_whole
+
+MOST_CRASHES: Final = 5
+"""So often in a row a process may crash soon after its start; then nobody starts it again."""
+_SOON_SECONDS: Final = 60.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+_SECONDS_TO_UNLOCK: Final = 30.0  # for a process whose parent was killed to end as well
+_TAIL_BYTES: Final = 1 << 16
+_ERROR: Final = "Error: "
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """What a shard is made of, on whichever node: the configuration as YAML, and further options of `clairgen generate`.
+
+    `version` is that of the clairgen which the command was given to; a node with another one refuses the job.
+    """
+
+    shard: TaskShard
+    configuration: str
+    options: tuple[str, ...] = ()
+    version: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEnd:
+    """How a shard's process ended: its exit code, the last line that it wrote to standard error, and on which node."""
+
+    code: int
+    said: str
+    node: str
+
+    @property
+    def has_reached_its_budget(self) -> bool:
+        """Whether it went as far as its budget allows, which is no mistake of the user's."""
+        return self.code == USER and not self.said.startswith(_ERROR)
+
+    @property
+    def sentence(self) -> str:
+        """What it said, without the word that begins it."""
+        return self.said.removeprefix(_ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """Where a shard is: its node, and the counters of its session, if it has begun."""
+
+    node: str
+    counters: Counters | None
+
+
+class ShardProcess:
+    """Runs a job in a folder of this node, in which the run is called by the shard's number.
+
+    `run` is called in one thread, and meanwhile `state` and `drain` in others.
+    """
+
+    def __init__(self, job: ShardJob, folder: Path, node: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._job, self._node, self._clock = job, node, clock
+        name = str(job.shard.number)
+        self._run = RunDirectory(folder / name)
+        self._config, self._output = folder / f"{name}.yaml", folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._draining = threading.Event()
+
+    def run(self) -> ShardEnd:
+        """Run the process until it ends by itself, or has been drained; one that was killed is started again."""
+        if self._job.version != __version__:
+            return self.ended(
+                USER,
+                f"{_ERROR}clairgen {__version__} is installed there, and {self._job.version} where the command was given; "
+                "install one version everywhere",
+            )
+        try:
+            self._prepare()
+        except OSError as error:
+            return self.ended(USER, f"{_ERROR}{error.filename} cannot be written: {error.strerror}")
+        except RunError as error:
+            return self.ended(USER, f"{_ERROR}{error}")
+        crashes = 0
+        while not self._draining.is_set():
+            started = self._clock()
+            end = self._once()
+            if self._has_ended(end.code):
+                return end
+            if self._draining.is_set():
+                break
+            crashes = crashes + 1 if self._clock() - started < _SOON_SECONDS else 1
+            if crashes == MOST_CRASHES:
+                return end
+            _log.warning("shard %s ended with code %d, and is started again: %s", self._job.shard, end.code, end.said)
+            self._draining.wait(min(2.0**crashes, _LONGEST_PAUSE_SECONDS))
+        return self.ended(DRAINED, "")
+
+    def state(self) -> ShardState:
+        """Where the shard is."""
+        session = last_session(self._run.events)
+        return ShardState(self._node, session.counters if session is not None else None)
+
+    def drain(self) -> None:
+        """Let the process finish what is in flight and end."""
+        self._draining.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            self._terminate(process)
+
+    def _prepare(self) -> None:
+        """Write the configuration, and wait until a process of before has ended."""
+        write_whole(self._config, self._job.configuration)
+        until = self._clock() + _SECONDS_TO_UNLOCK
+        while True:
+            try:
+                return check_unused(self._run.path)
+            except InUseError:
+                if self._clock() > until or self._draining.wait(0.2):
+                    raise
+
+    def _once(self) -> ShardEnd:
+        """Run the process once."""
+        words = [sys.executable, "-P", "-m", "clairgen", "generate", str(self._config), "--run", str(self._run.path)]
+        words += ["--shard", str(self._job.shard), *self._job.options]
+        with self._output.open("ab") as output:
+            began_at = output.tell()
+            self._process = process = subprocess.Popen(  # noqa: S603 - our own command
+                watched_command(words, grace_seconds=0),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=output,
+                start_new_session=True,
+            )
+        if self._draining.is_set():  # meanwhile
+            self._terminate(process)
+        code = process.wait()
+        assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
+        process.stdin.close()
+        return self.ended(code, _last_line(self._output, began_at))
+
+    def _has_ended(self, code: int) -> bool:
+        """Whether a process with this exit code came to an end of its own; else something killed it, or it crashed."""
+        if code == FAILED:  # is also that of a traceback
+            session = last_session(self._run.events)
+            return session is not None and session.ended is not None
+        return code in (0, USER, ENDPOINTS) or (code == DRAINED and self._draining.is_set())
+
+    def _terminate(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
+        try:
+            process.stdin.write(TERMINATE)
+            process.stdin.flush()
+        except (OSError, ValueError):
+            pass  # it has ended
+
+    def ended(self, code: int, said: str) -> ShardEnd:
+        """An end on this node."""
+        return ShardEnd(code, said, self._node)
+
+
+def _last_line(file: Path, began_at: int) -> str:
+    """The last line of a file that is not empty, of those after a position in bytes."""
+    with file.open("rb") as content:
+        content.seek(max(began_at, file.stat().st_size - _TAIL_BYTES))
+        lines = [line.strip() for line in content.read().decode(errors="replace").split("\n") if line.strip()]
+    return lines[-1] if lines else ""
