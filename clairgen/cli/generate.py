@@ -21,6 +21,7 @@ from clairgen.cli.generate_on_ray import (
     OnRay,
     ShardsOption,
     generate_on_ray,
+    spread,
 )
 from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import progress_stream
@@ -94,6 +95,7 @@ def generate_command(
     from clairgen.pipeline.generate import Options
     from clairgen.task_shard import named_shard
 
+    on_ray = spread(on, OnRay(shards, ray_address, shard_cpus, nodes, local_folder))
     loaded = load_config(config)
     options = Options(
         limit=limit,
@@ -111,8 +113,7 @@ def generate_command(
     if dry_run:
         print_estimate(loaded, run, options)
         return
-    if on is not None:
-        on_ray = OnRay(shards, ray_address, shard_cpus, nodes, local_folder)
+    if on_ray is not None:
         generate_on_ray(loaded, run, options, on_ray, again=_again(config, run, options, None, on_ray))
         return
     summary = generate_with_progress(loaded, run, options)

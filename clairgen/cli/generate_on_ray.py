@@ -6,7 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.output import progress_stream
-from clairgen.cli.signals import SECONDS_TO_DRAIN, run_drainable
+from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.errors import (
     DRAINED,
     ENDPOINTS,
@@ -110,6 +110,15 @@ class OnRay:
         return words
 
 
+def spread(engine: Engine | None, on_ray: OnRay) -> OnRay | None:
+    """How a run is spread, if it is. Raises ConfigError for options of a run that is not."""
+    if engine is None and on_ray != OnRay():
+        given = next(field.name for field in fields(OnRay) if getattr(on_ray, field.name) != field.default)
+        name = "ray-address" if given == "address" else given.replace("_", "-")
+        raise ConfigError(f"--{name} is for --on ray; leave it out")
+    return None if engine is None else on_ray
+
+
 def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: OnRay, again: str) -> None:
     """Make all shards of a run and merge them into it; `again` is the command that continues.
 
@@ -124,6 +133,7 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
 
     _check(options)
     run = run.absolute()
+    run_coroutine(_require_target(run))
     shards_folder = run.with_name(f"{run.name}.shards")
     try:
         shards_folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +143,6 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
     with locked_folder(shards_folder), ray_session(on_ray.address):
 
         async def work(stop: asyncio.Event) -> "dict[TaskShard, ShardEnd]":
-            await _require_target(run)
             async with showing(progress, Console(file=progress_stream()), stop):
                 if on_ray.nodes is not None:
                     from clairgen.ray_cluster.ray_session import wait_for_nodes
@@ -281,7 +290,6 @@ def _print_merged(
 ) -> None:
     """Merge the shards and print how the run stands."""
     from clairgen import api
-    from clairgen.cli.signals import run_coroutine
     from clairgen.config.file import config_yaml
     from clairgen.pipeline.failures import retry_sentences
     from clairgen.pipeline.merge_shards import merge_shards

@@ -1,0 +1,67 @@
+"""`generate --on ray`: a run in shards over a small Ray of this machine's own, and what is refused before any starts."""
+
+from pathlib import Path
+
+import pytest
+
+from clairgen import api
+from clairgen.api.run_status import shards_status
+from clairgen.pipeline.generate import generate
+from tests.cli.commands import clairgen, interpreter, pairs_in
+from tests.runs import config, config_text, played, questions, write_tasks
+from tests.scripted import ScriptedEndpoint
+
+pytest.importorskip("ray")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """A configuration whose endpoint answers nobody."""
+    path = tmp_path / "config.yaml"
+    path.write_text(config_text("http://127.0.0.1:9/v1", write_tasks(tmp_path / "tasks.jsonl", questions(3))))
+    return path
+
+
+@pytest.mark.process
+async def test_a_run_on_ray_is_the_run_of_one_machine(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
+    settings, run = tmp_path / "config.yaml", tmp_path / "run"
+    async with ScriptedEndpoint(played) as endpoint:
+        settings.write_text(config_text(endpoint.url, tasks, target={"requests_per_minute": 60_000}))
+        on_ray = ("--on", "ray", "--ray-address", "local", "--shards", "2", "--shard-cpus", "0.5")
+        done = await interpreter("generate", settings, "--run", run, *on_ray)
+        assert (done.code, pairs_in(done.out, "clair")["made"]) == (0, 12), done
+        assert "each of 2 shards gets its share: 30,000 of target's 60,000 requests a minute" in done.err
+        assert len(endpoint.asked) == 36
+        await generate(config(endpoint.url, tasks), tmp_path / "whole")
+    for recipe in ("clair", "stronger-preferred"):
+        assert await api.made_pairs(run, recipe) == await api.made_pairs(tmp_path / "whole", recipe)
+    assert "requests_per_minute: 60000.0" in (run / "config.yaml").read_text()
+    assert [str(one.shard) for one in (await shards_status(tmp_path / "run.shards")).shards] == ["1/2", "2/2"]
+
+
+async def test_what_does_not_go_with_ray_is_refused(settings: Path, tmp_path: Path) -> None:
+    for words, said in {
+        (
+            "--on",
+            "ray",
+            "--shard",
+            "1/2",
+        ): "--shard makes one shard and --on ray makes all of them; give one of the two",
+        (
+            "--on",
+            "ray",
+            "--detach",
+        ): "--detach leaves a run to its batches, and --on ray waits for its shards; give one of the two",
+        ("--shards", "4"): "--shards is for --on ray; leave it out",
+    }.items():
+        done = await clairgen("generate", settings, "--run", tmp_path / "run", *words)
+        assert (done.code, done.err) == (2, f"Error: {said}\n")
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_run_of_one_machine_is_no_target(settings: Path, tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tmp_path / "tasks.jsonl"), tmp_path / "run")
+    done = await clairgen("generate", settings, "--run", tmp_path / "run", "--on", "ray")
+    assert (done.code, "was not made on a cluster; go on with it without --on ray" in done.err) == (2, True), done
