@@ -20,8 +20,8 @@ from clairgen.inference.runtime import Runtime, raise_open_file_limit
 from clairgen.inference.transport import Transport
 from clairgen.installed import __version__
 from clairgen.long_texts import close_workers
-from clairgen.pipeline.batch_lane import BatchLane
-from clairgen.pipeline.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
@@ -171,7 +171,7 @@ class Session:
     async def _lane(self, roles: Mapping[str, Role], pools: Mapping[str, Pool], budget: Budget) -> BatchLane | None:
         """The batch lane, if a role's requests go into batches or earlier ones are open. ConfigError where those have no role."""
         records = await self.store.batches.all(open_only=True)
-        found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress.note)
+        found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress)
         if not found:
             return None
         lane = BatchLane(
