@@ -7,6 +7,7 @@
     │   ├── RunError                   the run directory: missing, in use, changed, newer
     │   │   └── InUseError             another process works in the folder: wait until it ends
     │   ├── StoreError                 the database: disk full, read-only, damaged
+    │   ├── CopyError                  the copy of a run: out of reach, of another run, damaged
     │   └── MissingExtraError          an optional package that this command needs
     ├── RequestError                   one request to one model
     │   ├── RetryableError             send it again, perhaps elsewhere
@@ -16,6 +17,8 @@
     └── RunStoppedError                stop the run, which can be continued
         ├── EndpointsError             the endpoints' fault; exit code 3
         ├── BudgetError                the next request does not fit the budget; exit code 2
+        ├── CopyStoppedError           the copy of the run is too far behind; exit code 4
+        │   └── TakenOverError         another session keeps the copy by now; exit code 4
         ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
         └── DrainedError               the user stopped the run; exit code 130
 
@@ -31,6 +34,8 @@ USER: Final = 2
 """Something the user has to fix, or the budget is reached."""
 ENDPOINTS: Final = 3
 """The endpoints cannot serve."""
+COPY: Final = 4
+"""The copy of the run cannot be kept."""
 DRAINED: Final = 130
 """Stopped by Ctrl-C or SIGTERM."""
 
@@ -61,6 +66,10 @@ class InUseError(RunError):
 
 class StoreError(UserError):
     """The database cannot be written or read: disk full, read-only folder, damage."""
+
+
+class CopyError(UserError):
+    """The copy of a run cannot be written or read: its storage is out of reach, or what is there is damaged or another run's."""
 
 
 class MissingExtraError(UserError):
@@ -146,6 +155,14 @@ class BudgetError(RunStoppedError):
         self.enough_usd = enough_usd
 
 
+class CopyStoppedError(RunStoppedError):
+    """The copy lacks more than it may: see to its storage, then continue the run."""
+
+
+class TakenOverError(CopyStoppedError):
+    """Another session keeps the copy by now, restored from it: go on there."""
+
+
 class DetachedError(RunStoppedError):
     """All that is left waits in batches at a provider, which go on without the run: continue it later to collect them."""
 
@@ -169,4 +186,6 @@ def exit_code(error: ClairgenError) -> int:
     """The exit code that an error ends the command with."""
     if isinstance(error, EndpointsError):
         return ENDPOINTS
+    if isinstance(error, CopyStoppedError):
+        return COPY
     return DRAINED if isinstance(error, DrainedError) else USER

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import math
+import os
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -17,13 +19,16 @@ from rich.console import Console
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
+from clairgen.copies import COPY_SECONDS
 from clairgen.errors import (
+    COPY,
     DRAINED,
     ENDPOINTS,
     FAILED,
     USER,
     BudgetError,
     ConfigError,
+    CopyStoppedError,
     DrainedError,
     EndpointsError,
     RunError,
@@ -91,14 +96,13 @@ LocalFolderOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class OnRay:
-    """How a run is spread over a Ray cluster; see the options of the same names. `copy_to` is where shards are copied to."""
+    """How a run is spread over a Ray cluster; see the options of the same names."""
 
     shards: int | None = None
     address: str | None = None
     shard_cpus: float = 1.0
     nodes: int | None = None
     local_folder: Path | None = None
-    copy_to: str | None = None
 
     def words(self) -> list[str]:
         """The options as they are written; the number of shards is known to the run."""
@@ -129,9 +133,13 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
     from clairgen.ray_cluster.shard_driver import ShardsProgress
 
     require_ray_extra()
+
+    os.environ.setdefault(
+        "RAY_DEDUP_LOGS_SKIP_REGEX", "."
+    )  # else Ray writes between our lines; it reads this when imported
     from clairgen.ray_cluster.ray_session import living_nodes, ray_session
 
-    _check(options)
+    _check(options, on_ray)
     run = run.absolute()
     run_coroutine(_require_target(run))
     shards_folder = run.with_name(f"{run.name}.shards")
@@ -148,15 +156,19 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
                     from clairgen.ray_cluster.ray_session import wait_for_nodes
 
                     await wait_for_nodes(on_ray.nodes, progress.note, stop)
-                count = _settled_count(shards_folder, on_ray.shards, len(living_nodes()))
+                count = _settled_count(shards_folder, on_ray.shards, len(living_nodes()), options.copy_to)
                 return await _shards_made(config, run, shards_folder, options, on_ray, count, progress, stop)
 
         ends = run_drainable(work, options.drain_seconds)
         _raise_what_stopped(ends, again)
+        if options.copy_to is not None:
+            _collect(shards_folder, {shard: str(_copy_of(options.copy_to, shard)) for shard in ends})
         _print_merged(config, run, shards_folder, ends, again)
+        if options.copy_to is not None:
+            _remove_shards(shards_folder)
 
 
-def _check(options: "Options") -> None:
+def _check(options: "Options", on_ray: OnRay) -> None:
     """Raise ConfigError for options that shards over a cluster do not go with."""
     if options.shard is not None:
         raise ConfigError("--shard makes one shard and --on ray makes all of them; give one of the two")
@@ -183,24 +195,31 @@ async def _require_target(run: Path) -> None:
             )
 
 
-def _settled_count(folder: Path, named: int | None, nodes: int) -> int:
-    """How many shards the run has, which it keeps from its first command on. Raises ConfigError where others are named."""
+def _settled_count(folder: Path, named: int | None, nodes: int, copy_to: str | None) -> int:
+    """How many shards the run has, which it keeps from its first command on, as it does the place of their copies.
+
+    Raises ConfigError where others are named.
+    """
     from clairgen.whole_files import write_whole
 
     file = folder / _SHARDS_FILE
     try:
-        known: int | None = json.loads(file.read_text(encoding="utf-8"))["shards"] if file.exists() else None
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
         if known is None:
-            known = named or max(1, nodes)
-            write_whole(file, json.dumps({"shards": known}))
+            known = {"shards": named or max(1, nodes), "copy_to": copy_to}
+            write_whole(file, json.dumps(known))
+        count, place = int(known["shards"]), known["copy_to"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{file} cannot be read or written: {error}") from error
-    if named is not None and named != known:
+    if named is not None and named != count:
         raise ConfigError(
-            f"--shards {named} is given, and the run was begun with {known}; go on with {known}, or name a new --run, with "
+            f"--shards {named} is given, and the run was begun with {count}; go on with {count}, or name a new --run, with "
             "--reuse for the answers of the merged one"
         )
-    return known
+    if place != copy_to:
+        begun = f"with --copy-to {place}" if place is not None else "without --copy-to"
+        raise ConfigError(f"the run was begun {begun}; go on so, or what its shards have would be requested again")
+    return count
 
 
 async def _shards_made(
@@ -227,12 +246,12 @@ async def _shards_made(
         progress.note(shares)
     configuration, words = config_yaml(share_of(config, count)), shard_options(options, count)
     jobs = [
-        ShardJob(shard, configuration, (*words, *_copy_words(on_ray.copy_to, shard)))
+        ShardJob(shard, configuration, words, _copy_of(options.copy_to, shard))
         for shard in (TaskShard(number, count) for number in range(1, count + 1))
     ]
     where = ShardFolder(
         f"{run.name}-{digest(str(run))[:8]}",
-        kept=str(folder) if on_ray.copy_to is None else None,
+        kept=str(folder) if options.copy_to is None else None,
         local=str(on_ray.local_folder) if on_ray.local_folder is not None else None,
     )
 
@@ -249,6 +268,8 @@ def shard_options(options: "Options", shards: int) -> tuple[str, ...]:
         words += ["--budget-usd", f"{math.floor(options.budget_usd / shards * 1e9) / 1e9:.9f}"]
     if options.limit is not None:
         words += ["--limit", str(options.limit)]
+    if options.copy_every != COPY_SECONDS:
+        words += ["--copy-every", f"{options.copy_every:g}"]
     if options.drain_seconds != SECONDS_TO_DRAIN:
         words += ["--drain-seconds", f"{options.drain_seconds:g}"]
     flags = {
@@ -264,8 +285,12 @@ def shard_options(options: "Options", shards: int) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _copy_words(url: str | None, shard: "TaskShard") -> list[str]:
-    return [] if url is None else ["--copy-to", f"{url.rstrip('/')}/shard-{shard.number}-of-{shard.count}"]
+def _copy_of(copies: str | None, shard: "TaskShard") -> str | None:
+    """Where a shard's copy lies, below the place of all."""
+    if copies is None:
+        return None
+    place = copies.rstrip("/") if "://" in copies else str(Path(copies).absolute())
+    return f"{place}/shard-{shard.number}-of-{shard.count}"
 
 
 def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> None:
@@ -281,8 +306,31 @@ def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> Non
         raise DrainedError("Stopped; what the shards have committed is kept, and is merged once all are made.")
     shard, end = failing
     sentence = f"shard {shard} on {end.node}: {end.sentence or f'its process ended with code {end.code}'}"
-    errors: dict[int, Callable[[str], Exception]] = {ENDPOINTS: EndpointsError, USER: UserError}
+    errors: dict[int, Callable[[str], Exception]] = {
+        ENDPOINTS: EndpointsError,
+        COPY: CopyStoppedError,
+        USER: UserError,
+    }
     raise errors.get(end.code, RunStoppedError)(sentence)
+
+
+def _collect(folder: Path, copies: "Mapping[TaskShard, str]") -> None:
+    """Restore all shards from their copies into a folder here."""
+    from clairgen.copies.restoring import restore
+    from clairgen.copies.storage import open_storage
+    from clairgen.store import RunDirectory
+
+    _remove_shards(folder)
+    for shard, address in copies.items():
+        restore(open_storage(address), RunDirectory(folder / str(shard.number)))
+
+
+def _remove_shards(folder: Path) -> None:
+    """Delete the shards that were collected; their copies have them."""
+    from clairgen.store import runs_inside
+
+    for shard in runs_inside(folder):
+        shutil.rmtree(shard)
 
 
 def _print_merged(

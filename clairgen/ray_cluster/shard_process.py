@@ -3,7 +3,9 @@
 It knows nothing of Ray, which only decides on which node this is.
 """
 
+import asyncio
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from clairgen.child_processes import TERMINATE, watched_command
-from clairgen.errors import DRAINED, ENDPOINTS, FAILED, USER, InUseError, RunError
+from clairgen.copies.epochs import KNOWN, newest_epoch, tokens_of
+from clairgen.copies.storage import open_storage
+from clairgen.errors import COPY, DRAINED, ENDPOINTS, FAILED, USER, InUseError, UserError
 from clairgen.folder_lock import check_unused
 from clairgen.installed import __version__
 from clairgen.pipeline.progress import Counters
 from clairgen.pipeline.run_log import last_session
-from clairgen.store import RunDirectory
+from clairgen.store import RunDirectory, reading
 from clairgen.task_shard import TaskShard
 from clairgen.whole_files import write_whole
 
@@ -37,12 +41,14 @@ _log = logging.getLogger(__name__)
 class ShardJob:
     """What a shard is made of, on whichever node: the configuration as YAML, and further options of `clairgen generate`.
 
-    `version` is that of the clairgen which the command was given to; a node with another one refuses the job.
+    `copy_to` is the address of the shard's copy, from which it goes on on another node. `version` is that of the clairgen which
+    the command was given to; a node with another one refuses the job.
     """
 
     shard: TaskShard
     configuration: str
     options: tuple[str, ...] = ()
+    copy_to: str | None = None
     version: str = __version__
 
 
@@ -99,7 +105,7 @@ class ShardProcess:
             self._prepare()
         except OSError as error:
             return self.ended(USER, f"{_ERROR}{error.filename} cannot be written: {error.strerror}")
-        except RunError as error:
+        except UserError as error:
             return self.ended(USER, f"{_ERROR}{error}")
         crashes = 0
         while not self._draining.is_set():
@@ -129,8 +135,13 @@ class ShardProcess:
             self._terminate(process)
 
     def _prepare(self) -> None:
-        """Write the configuration, and wait until a process of before has ended."""
+        """Write the configuration, and leave of what an earlier process made here only what the shard can go on from."""
         write_whole(self._config, self._job.configuration)
+        self._wait_until_unused()
+        if self._job.copy_to is not None and asyncio.run(_went_on_elsewhere(self._run, self._job.copy_to)):
+            shutil.rmtree(self._run.path)
+
+    def _wait_until_unused(self) -> None:
         until = self._clock() + _SECONDS_TO_UNLOCK
         while True:
             try:
@@ -143,6 +154,7 @@ class ShardProcess:
         """Run the process once."""
         words = [sys.executable, "-P", "-m", "clairgen", "generate", str(self._config), "--run", str(self._run.path)]
         words += ["--shard", str(self._job.shard), *self._job.options]
+        words += ["--copy-to", self._job.copy_to] if self._job.copy_to is not None else []
         with self._output.open("ab") as output:
             began_at = output.tell()
             self._process = process = subprocess.Popen(  # noqa: S603 - our own command
@@ -164,7 +176,7 @@ class ShardProcess:
         if code == FAILED:  # is also that of a traceback
             session = last_session(self._run.events)
             return session is not None and session.ended is not None
-        return code in (0, USER, ENDPOINTS) or (code == DRAINED and self._draining.is_set())
+        return code in (0, USER, ENDPOINTS, COPY) or (code == DRAINED and self._draining.is_set())
 
     def _terminate(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
@@ -177,6 +189,15 @@ class ShardProcess:
     def ended(self, code: int, said: str) -> ShardEnd:
         """An end on this node."""
         return ShardEnd(code, said, self._node)
+
+
+async def _went_on_elsewhere(run: RunDirectory, copy_to: str) -> bool:
+    """Whether the copy has what came after a run directory, on another node, so that only the copy can be gone on from."""
+    newest = newest_epoch(open_storage(copy_to))
+    if newest is None or not run.database.exists():
+        return False
+    async with reading(run) as store:
+        return newest.token not in tokens_of(await store.metadata.get(f"{KNOWN}{newest.copy}"))
 
 
 def _last_line(file: Path, began_at: int) -> str:
