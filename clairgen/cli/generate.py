@@ -15,13 +15,17 @@ from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.generate_on_ray import (
     AddressOption,
     CpusOption,
+    GpusOption,
     LocalFolderOption,
     NodesOption,
     OnOption,
-    OnRay,
+    ReplicasOption,
     ShardsOption,
+    VllmModelOption,
+    VllmWordsOption,
     generate_on_ray,
     spread,
+    words_of,
 )
 from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import progress_stream
@@ -29,6 +33,7 @@ from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
 from clairgen.errors import FAILED, BudgetError, DetachedError
 from clairgen.pipeline.progress import Progress
+from clairgen.ray_cluster import OnRay
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
 
@@ -100,6 +105,10 @@ def generate_command(
     ray_address: AddressOption = None,
     shard_cpus: CpusOption = 1.0,
     local_folder: LocalFolderOption = None,
+    vllm: VllmModelOption = None,
+    vllm_replicas: ReplicasOption = None,
+    vllm_gpus: GpusOption = 1,
+    vllm_options: VllmWordsOption = "",
 ) -> None:
     """Make preference pairs. Run it again at any time: only missing answers are requested.
 
@@ -109,7 +118,9 @@ def generate_command(
     from clairgen.pipeline.generate import Options
     from clairgen.task_shard import named_shard
 
-    on_ray = spread(on, OnRay(shards, ray_address, shard_cpus, nodes, local_folder))
+    on_ray = spread(
+        on, OnRay(shards, nodes, ray_address, shard_cpus, local_folder, vllm, vllm_replicas, vllm_gpus, vllm_options)
+    )
     loaded = load_config(config)
     options = Options(
         limit=limit,
@@ -239,7 +250,7 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary | None
     enough_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else None
     budget_usd = options.budget_usd if enough_usd is None else enough_usd
     command = ["clairgen", "generate", str(config), "--run", str(run)]
-    command += on_ray.words() if on_ray is not None else []
+    command += words_of(on_ray) if on_ray is not None else []
     command += ["--shard", str(options.shard)] if options.shard is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []

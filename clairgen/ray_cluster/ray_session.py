@@ -18,13 +18,13 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from clairgen.errors import DRAINED, USER, ConfigError, RunStoppedError
+from clairgen.ray_cluster.model_replicas import ReplicaProcess, Replicas
 from clairgen.ray_cluster.shard_process import ShardEnd, ShardJob, ShardProcess, ShardState
 from clairgen.reporting.sanitize import plain_line, shortened
 from clairgen.wording import counted
 
 _SECONDS_TO_NOTE: Final = 10.0
 _POLL_SECONDS: Final = 1.0
-_SECONDS_TO_ANSWER: Final = 5.0
 _CALLS: Final = 4  # to run, and meanwhile to look and to drain
 
 
@@ -145,6 +145,11 @@ class RemoteActor:
             return None
         return state
 
+    async def reconfigure(self, configuration: str) -> None:
+        """See `RemoteShard`."""
+        with contextlib.suppress(RayError):
+            await self._actor.reconfigure.options(max_task_retries=0).remote(configuration)
+
     async def drain(self) -> None:
         """See `RemoteShard`."""
         try:
@@ -166,6 +171,51 @@ def start_shard(job: ShardJob, folder: ShardFolder, cpus: float) -> RemoteActor:
         num_cpus=cpus, max_restarts=-1, max_task_retries=-1, max_concurrency=_CALLS, scheduling_strategy="SPREAD"
     )
     return RemoteActor(placed.remote(job, folder))
+
+
+class ReplicaActor(ReplicaProcess):
+    """A replica of a model as an actor, at the address by which other nodes reach its own."""
+
+    def __init__(self, replicas: Replicas, name: str) -> None:
+        context = ray.get_runtime_context()
+        folder = _temporary_folder(context.get_session_name()) / name / context.get_node_id()
+        super().__init__(replicas, ray.util.get_node_ip_address(), folder / f"vllm-{context.get_actor_id()}.log")
+
+
+class RemoteReplicaActor:
+    """A replica as an actor that Ray starts again without end; see `RemoteReplica`."""
+
+    def __init__(self, actor: Any) -> None:  # noqa: ANN401 - a handle of Ray
+        self._actor = actor
+
+    async def run(self) -> str:
+        """See `RemoteReplica`."""
+        try:
+            reason: str = await self._actor.run.remote()
+        except RayError as error:
+            return _last_line(error)
+        return reason
+
+    async def url(self) -> str | None:
+        """See `RemoteReplica`."""
+        try:
+            url: str | None = await self._actor.url.options(max_task_retries=0).remote()
+        except RayError:
+            return None
+        return url
+
+
+def start_replica(replicas: Replicas, name: str) -> RemoteReplicaActor:
+    """Give one replica to Ray, which places it as soon as a node has its GPUs to spare."""
+    placed = ray.remote(ReplicaActor).options(
+        num_cpus=0, num_gpus=replicas.gpus, max_restarts=-1, max_task_retries=-1, max_concurrency=_CALLS
+    )
+    return RemoteReplicaActor(placed.remote(replicas, name))
+
+
+def gpus_of_cluster() -> float:
+    """The GPUs of all nodes that have joined."""
+    return float(ray.cluster_resources().get("GPU", 0))
 
 
 def _temporary_folder(session: str) -> Path:

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Protocol
 
 from clairgen.errors import DRAINED, FAILED, USER
+from clairgen.keys import digest
 from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
 from clairgen.ray_cluster.shard_process import ShardEnd, ShardJob, ShardState
 from clairgen.task_shard import TaskShard
@@ -25,6 +26,9 @@ class RemoteShard(Protocol):
 
     async def state(self) -> ShardState | None:
         """Where it is, once it is somewhere; None while it cannot be reached."""
+
+    async def reconfigure(self, configuration: str) -> None:
+        """Let it go on with another configuration, if it can be reached."""
 
     async def drain(self) -> None:
         """Let it finish what is in flight; raises TimeoutError if it cannot be reached."""
@@ -68,9 +72,17 @@ class ShardsProgress(Progress):
         )
 
 
+@dataclass(slots=True)
+class Configuration:
+    """The configuration of all shards, as YAML, which may change while they are made."""
+
+    yaml: str
+
+
 async def run_shards(
     jobs: Sequence[ShardJob],
     start: Callable[[ShardJob], RemoteShard],
+    configuration: Configuration,
     progress: ShardsProgress,
     stop: asyncio.Event,
     *,
@@ -84,7 +96,7 @@ async def run_shards(
     ends: dict[TaskShard, ShardEnd] = {}
 
     async def finish(shard: TaskShard, remote: RemoteShard) -> None:
-        async with _background(_follow(shard, remote, progress, poll_seconds)):
+        async with _background(_follow(shard, remote, configuration, progress, poll_seconds)):
             try:
                 ends[shard] = end = await remote.run()
                 await _look(shard, remote, progress)
@@ -129,15 +141,21 @@ async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             await task
 
 
-async def _follow(shard: TaskShard, remote: RemoteShard, progress: ShardsProgress, seconds: float) -> None:
+async def _follow(
+    shard: TaskShard, remote: RemoteShard, configuration: Configuration, progress: ShardsProgress, seconds: float
+) -> None:
     while True:
-        await _look(shard, remote, progress)
+        if (state := await _look(shard, remote, progress)) is not None:
+            wanted = configuration.yaml
+            if state.configuration != digest(wanted):  # also after another node began with that of the job
+                await remote.reconfigure(wanted)
         await asyncio.sleep(seconds)
 
 
-async def _look(shard: TaskShard, remote: RemoteShard, progress: ShardsProgress) -> None:
+async def _look(shard: TaskShard, remote: RemoteShard, progress: ShardsProgress) -> ShardState | None:
     if (state := await remote.state()) is not None:
         progress.update(shard, state)
+    return state
 
 
 async def _drained(remote: RemoteShard) -> None:
@@ -158,8 +176,8 @@ def _note_end(progress: ShardsProgress, shard: TaskShard, end: ShardEnd, left: i
 
 def _ended(counters: Counters) -> Counters:
     """The counters of a session that was killed, of which nothing is in flight any more."""
-    roles = {name: dataclasses.replace(role, in_flight=0, waiting=0) for name, role in counters.roles.items()}
-    return dataclasses.replace(counters, roles=roles)
+    roles = {name: replace(role, in_flight=0, waiting=0) for name, role in counters.roles.items()}
+    return replace(counters, roles=roles)
 
 
 def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
@@ -183,6 +201,6 @@ def _role(several: Sequence[RoleCounters]) -> RoleCounters:
 
 def _money(several: Sequence[Money]) -> Money:
     budgets = [one.budget_usd for one in several if one.budget_usd is not None]
-    names = [field.name for field in dataclasses.fields(Money) if not field.name.startswith("shared_")]
+    names = [field.name for field in fields(Money) if not field.name.startswith("shared_")]
     sums = {name: sum(getattr(one, name) for one in several) for name in names if name != "budget_usd"}
     return Money(**sums, budget_usd=sum(budgets) if budgets else None)

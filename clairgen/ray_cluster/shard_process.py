@@ -4,6 +4,7 @@ It knows nothing of Ray, which only decides on which node this is.
 """
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from clairgen.copies.storage import open_storage
 from clairgen.errors import COPY, DRAINED, ENDPOINTS, FAILED, USER, InUseError, UserError
 from clairgen.folder_lock import check_unused
 from clairgen.installed import __version__
+from clairgen.keys import digest
 from clairgen.pipeline.progress import Counters
 from clairgen.pipeline.run_log import last_session
 from clairgen.store import RunDirectory, reading
@@ -73,16 +75,17 @@ class ShardEnd:
 
 @dataclass(frozen=True, slots=True)
 class ShardState:
-    """Where a shard is: its node, and the counters of its session, if it has begun."""
+    """Where a shard is: its node, the counters of its session, if it has begun, and the digest of its configuration."""
 
     node: str
     counters: Counters | None
+    configuration: str = ""
 
 
 class ShardProcess:
     """Runs a job in a folder of this node, in which the run is called by the shard's number.
 
-    `run` is called in one thread, and meanwhile `state` and `drain` in others.
+    `run` is called in one thread, and meanwhile `state`, `reconfigure` and `drain` in others.
     """
 
     def __init__(self, job: ShardJob, folder: Path, node: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -91,6 +94,9 @@ class ShardProcess:
         self._run = RunDirectory(folder / name)
         self._config, self._output = folder / f"{name}.yaml", folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._configuration = job.configuration
+        self._has_changed = False
+        self._starting = threading.Lock()
         self._draining = threading.Event()
 
     def run(self) -> ShardEnd:
@@ -115,6 +121,8 @@ class ShardProcess:
                 return end
             if self._draining.is_set():
                 break
+            if end.code == DRAINED and self._has_changed:
+                continue
             crashes = crashes + 1 if self._clock() - started < _SOON_SECONDS else 1
             if crashes == MOST_CRASHES:
                 return end
@@ -125,18 +133,28 @@ class ShardProcess:
     def state(self) -> ShardState:
         """Where the shard is."""
         session = last_session(self._run.events)
-        return ShardState(self._node, session.counters if session is not None else None)
+        counters = session.counters if session is not None else None
+        return ShardState(self._node, counters, digest(self._configuration))
+
+    def reconfigure(self, configuration: str) -> None:
+        """Go on with another configuration, once the process has finished what is in flight."""
+        with self._starting:
+            if configuration == self._configuration:
+                return
+            self._configuration, self._has_changed = configuration, True
+            if self._process is not None:
+                self._terminate(self._process)
 
     def drain(self) -> None:
         """Let the process finish what is in flight and end."""
         self._draining.set()
-        process = self._process
-        if process is not None and process.poll() is None:
-            self._terminate(process)
+        with self._starting:
+            if self._process is not None:
+                self._terminate(self._process)
 
     def _prepare(self) -> None:
-        """Write the configuration, and leave of what an earlier process made here only what the shard can go on from."""
-        write_whole(self._config, self._job.configuration)
+        """Make the folder, and leave of what an earlier process made here only what the shard can go on from."""
+        self._config.parent.mkdir(parents=True, exist_ok=True)
         self._wait_until_unused()
         if self._job.copy_to is not None and asyncio.run(_went_on_elsewhere(self._run, self._job.copy_to)):
             shutil.rmtree(self._run.path)
@@ -155,8 +173,9 @@ class ShardProcess:
         words = [sys.executable, "-P", "-m", "clairgen", "generate", str(self._config), "--run", str(self._run.path)]
         words += ["--shard", str(self._job.shard), *self._job.options]
         words += ["--copy-to", self._job.copy_to] if self._job.copy_to is not None else []
-        with self._output.open("ab") as output:
-            began_at = output.tell()
+        with self._starting, self._output.open("ab") as output:
+            write_whole(self._config, self._configuration)
+            self._has_changed, began_at = False, output.tell()
             self._process = process = subprocess.Popen(  # noqa: S603 - our own command
                 watched_command(words, grace_seconds=0),
                 stdin=subprocess.PIPE,
@@ -164,11 +183,13 @@ class ShardProcess:
                 stderr=output,
                 start_new_session=True,
             )
-        if self._draining.is_set():  # meanwhile
-            self._terminate(process)
+            if self._draining.is_set():  # meanwhile
+                self._terminate(process)
         code = process.wait()
-        assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
-        process.stdin.close()
+        with self._starting:
+            self._process = None
+            assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
+            process.stdin.close()
         return self.ended(code, _last_line(self._output, began_at))
 
     def _has_ended(self, code: int) -> bool:
@@ -180,11 +201,9 @@ class ShardProcess:
 
     def _terminate(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended
             process.stdin.write(TERMINATE)
             process.stdin.flush()
-        except (OSError, ValueError):
-            pass  # it has ended
 
     def ended(self, code: int, said: str) -> ShardEnd:
         """An end on this node."""

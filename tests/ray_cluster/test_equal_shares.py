@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from clairgen.cli.generate_on_ray import shard_options
 from clairgen.pipeline.generate import Options
 from clairgen.ray_cluster.equal_shares import share_of, share_sentence
+from clairgen.ray_cluster.spread_run import shard_options
 from tests.runs import config
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from clairgen import api
-from clairgen.api.run_status import shards_status
+from clairgen.config.file import load_config
 from clairgen.pipeline.generate import generate
+from clairgen.store import runs_inside
 from tests.cli.commands import clairgen, interpreter, pairs_in
-from tests.runs import config, config_text, played, questions, write_tasks
+from tests.ray_cluster.test_model_replicas import vllm_in
+from tests.runs import TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 
 pytest.importorskip("ray")
@@ -26,18 +28,23 @@ def settings(tmp_path: Path) -> Path:
 async def test_a_run_on_ray_is_the_run_of_one_machine(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
     settings, run = tmp_path / "config.yaml", tmp_path / "run"
+    environment = {"PATH": vllm_in(tmp_path / "bin"), "RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 1}'}
     async with ScriptedEndpoint(played) as endpoint:
-        settings.write_text(config_text(endpoint.url, tasks, target={"requests_per_minute": 60_000}))
-        on_ray = ("--on", "ray", "--ray-address", "local", "--shards", "2", "--shard-cpus", "0.5")
-        done = await interpreter("generate", settings, "--run", run, *on_ray)
+        text = config_text(endpoint.url, tasks, reviser={"requests_per_minute": 60_000})
+        settings.write_text(text)
+        on_ray = ("--on", "ray", "--ray-address", "local", "--shards", "2", "--shard-cpus", "0.5", "--vllm", TARGET)
+        copied = ("--copy-to", tmp_path / "copies", "--local-folder", tmp_path / "disk")
+        done = await interpreter("generate", settings, "--run", run, *on_ray, *copied, environment=environment)
         assert (done.code, pairs_in(done.out, "clair")["made"]) == (0, 12), done
-        assert "each of 2 shards gets its share: 30,000 of target's 60,000 requests a minute" in done.err
-        assert len(endpoint.asked) == 36
+        assert "each of 2 shards gets its share: 30,000 of reviser's 60,000 requests a minute" in done.err
+        assert "1 of 1 replica serve" in done.err
+        assert len(endpoint.asked) == 24  # the replica answers for the target
         await generate(config(endpoint.url, tasks), tmp_path / "whole")
     for recipe in ("clair", "stronger-preferred"):
         assert await api.made_pairs(run, recipe) == await api.made_pairs(tmp_path / "whole", recipe)
-    assert "requests_per_minute: 60000.0" in (run / "config.yaml").read_text()
-    assert [str(one.shard) for one in (await shards_status(tmp_path / "run.shards")).shards] == ["1/2", "2/2"]
+    assert load_config(run / "config.yaml") == load_config(settings)
+    assert {folder.name for folder in (tmp_path / "copies").iterdir()} == {"shard-1-of-2", "shard-2-of-2"}
+    assert runs_inside(tmp_path / "run.shards") == []
 
 
 async def test_what_does_not_go_with_ray_is_refused(settings: Path, tmp_path: Path) -> None:

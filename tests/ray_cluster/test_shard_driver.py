@@ -6,14 +6,16 @@ from dataclasses import replace
 import pytest
 
 from clairgen.errors import DRAINED, ENDPOINTS, USER
+from clairgen.keys import digest
 from clairgen.pipeline.progress import Counters, Money, Progress
 from clairgen.ray_cluster import shard_driver
-from clairgen.ray_cluster.shard_driver import ShardsProgress, run_shards
+from clairgen.ray_cluster.shard_driver import Configuration, ShardsProgress, run_shards
 from clairgen.ray_cluster.shard_process import ShardEnd, ShardJob, ShardState
 from clairgen.task_shard import TaskShard
 
 SHARDS = [TaskShard(number, 3) for number in (1, 2, 3)]
 JOBS = [ShardJob(shard, "") for shard in SHARDS]
+WANTED = "the configuration by now"
 BUDGET = ShardEnd(USER, "The budget is reached.", "a")
 
 
@@ -22,6 +24,7 @@ class Scripted:
 
     def __init__(self, end: ShardEnd | None, *, has_node: bool = True) -> None:
         self.has_node, self.killed, self.drained = has_node, False, False
+        self.configurations: list[str] = []
         self._end, self._told = end, asyncio.Event()
 
     async def run(self) -> ShardEnd:  # noqa: D102 - see RemoteShard
@@ -30,7 +33,10 @@ class Scripted:
         return self._end or ShardEnd(DRAINED, "", "a")
 
     async def state(self) -> ShardState | None:  # noqa: D102 - see RemoteShard
-        return ShardState("a", None) if self.has_node else None
+        return ShardState("a", None, digest("".join(self.configurations[-1:]))) if self.has_node else None
+
+    async def reconfigure(self, configuration: str) -> None:  # noqa: D102 - see RemoteShard
+        self.configurations.append(configuration)
 
     async def drain(self) -> None:  # noqa: D102 - see RemoteShard
         self.drained = True
@@ -47,7 +53,12 @@ async def made(*shards: Scripted, stop: asyncio.Event | None = None) -> tuple[li
     by_shard = dict(zip(SHARDS, shards, strict=True))
     progress = ShardsProgress()
     ends = await run_shards(
-        JOBS, lambda job: by_shard[job.shard], progress, stop or asyncio.Event(), poll_seconds=0.001
+        JOBS,
+        lambda job: by_shard[job.shard],
+        Configuration(WANTED),
+        progress,
+        stop or asyncio.Event(),
+        poll_seconds=0.001,
     )
     assert all(shard.killed for shard in shards)
     return [ends[shard].code for shard in SHARDS], progress.notes
@@ -83,6 +94,16 @@ async def test_a_stop_drains_all_and_kills_what_does_not_answer(monkeypatch: pyt
     stop.set()
     codes, _ = await made(Scripted(None), Scripted(None), Scripted(None, has_node=False), stop=stop)
     assert codes == [DRAINED] * 3
+
+
+async def test_a_changed_configuration_is_told_to_each_shard_once() -> None:
+    shards = [Scripted(None) for _ in SHARDS]
+    stop = asyncio.Event()
+    driving = asyncio.create_task(made(*shards, stop=stop))
+    await asyncio.sleep(0.05)
+    stop.set()
+    await driving
+    assert [shard.configurations for shard in shards] == [[WANTED]] * 3
 
 
 async def test_a_cancelled_driver_kills_its_shards() -> None:
