@@ -102,22 +102,42 @@ class RemoteReplica(Protocol):
 
 
 class Serving:
-    """Follows where replicas serve: `urls` are the addresses, and `changed` is called after each change."""
+    """Follows where replicas serve: `urls` are the addresses. Those that are lost alone are kept until others are there."""
 
-    def __init__(self, tell: Callable[[str], None], *, poll_seconds: float = _POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        replicas: Sequence[RemoteReplica],
+        changed: Callable[[tuple[str, ...]], None],
+        tell: Callable[[str], None],
+        *,
+        poll_seconds: float = _POLL_SECONDS,
+    ) -> None:
         self.urls: tuple[str, ...] = ()
-        self._tell, self._poll_seconds = tell, poll_seconds
+        self._replicas, self._changed, self._tell, self._poll_seconds = replicas, changed, tell, poll_seconds
+        self._found: dict[int, str | None] = {}
 
-    async def follow(self, replicas: Sequence[RemoteReplica], changed: Callable[[], None]) -> None:
-        """Follow them until cancelled. Addresses that are lost alone are kept until others are there."""
+    async def follow(self) -> None:
+        """Follow all of them until cancelled; `changed` is called with the addresses after each change."""
+        async with asyncio.TaskGroup() as group:
+            for number, replica in enumerate(self._replicas):
+                group.create_task(self._follow(number, replica))
+
+    async def _follow(self, number: int, replica: RemoteReplica) -> None:
         while True:
-            found = await asyncio.gather(*(replica.url() for replica in replicas))
-            urls = tuple(sorted(url for url in found if url is not None))
-            if urls and urls != self.urls:
-                self._tell(f"{len(urls)} of {counted(len(replicas), 'replica')} serve")
-                self.urls = urls
-                changed()
+            asking = asyncio.create_task(replica.url())
+            done, _ = await asyncio.wait([asking], timeout=_SECONDS_TO_ANSWER)
+            if not done:  # it waits for a node, perhaps after it has lost one
+                self._note(number, None)
+            self._note(number, await asking)
             await asyncio.sleep(self._poll_seconds)
+
+    def _note(self, number: int, url: str | None) -> None:
+        self._found[number] = url
+        urls = tuple(sorted(url for url in self._found.values() if url is not None))
+        if urls and urls != self.urls:
+            self.urls = urls
+            self._tell(f"{len(urls)} of {counted(len(self._replicas), 'replica')} serve")
+            self._changed(urls)
 
 
 def at_replicas(config: RunConfig, model: str, urls: Sequence[str]) -> RunConfig:

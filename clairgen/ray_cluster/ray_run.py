@@ -46,6 +46,7 @@ async def shards_made(
         await wait_for_nodes(on_ray.nodes, progress.note, stop)
     count = run.settled_count(on_ray.shards, len(living_nodes()), options.copy_to)
     budget_usd = options.budget_usd if options.budget_usd is not None else config.budget_usd
+    budget_usd = None if options.no_budget else budget_usd
     if (shares := share_sentence(config, count, budget_usd)) is not None:
         progress.note(shares)
     configuration = Configuration("")
@@ -109,12 +110,12 @@ async def _served(
         )
     replicas = Replicas(on_ray.vllm, on_ray.vllm_gpus, vllm_words(on_ray.vllm_options))
     remotes = [start_replica(replicas, run.name) for _ in range(count)]
-    serving = Serving(progress.note)
 
-    def changed() -> None:
-        configuration.yaml = config_yaml(at_replicas(config, replicas.model, serving.urls))
+    def changed(urls: tuple[str, ...]) -> None:
+        configuration.yaml = config_yaml(at_replicas(config, replicas.model, urls))
 
-    following = asyncio.create_task(serving.follow(remotes, changed))
+    serving = Serving(remotes, changed, progress.note)
+    following = asyncio.create_task(serving.follow())
     watching = asyncio.create_task(_all_gave_up(remotes, progress, stop))
     try:
         await _first_urls(serving, count, watching, stop)

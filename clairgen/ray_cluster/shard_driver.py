@@ -15,7 +15,8 @@ from clairgen.task_shard import TaskShard
 from clairgen.wording import counted
 
 _POLL_SECONDS: Final = 2.0
-_SECONDS_TO_ANSWER: Final = 10.0
+_SECONDS_TO_ANSWER: Final = 30.0
+_SECONDS_TO_NOTE: Final = 30.0
 
 
 class RemoteShard(Protocol):
@@ -55,6 +56,10 @@ class ShardsProgress(Progress):
             self.note(f"shard {shard} goes on on {state.node}; it was on {before.node}")
         if before.counters is not None and (state.counters is None or state.counters.seconds < before.counters.seconds):
             self._former.setdefault(shard, []).append(_ended(before.counters))
+
+    def has_begun(self, shard: TaskShard) -> bool:
+        """Whether a shard has been on a node."""
+        return shard in self._states
 
     def counters(self, seconds: float) -> Counters:
         """The sums as they stand now."""
@@ -113,7 +118,18 @@ async def run_shards(
             await asyncio.gather(*(_drained(remote) for shard, remote in shards.items() if shard not in ends))
             await asyncio.sleep(poll_seconds)
 
-    async with _background(drain()):
+    async def note_waiting() -> None:
+        waited = 0
+        while True:
+            await asyncio.sleep(_SECONDS_TO_NOTE)
+            waiting = sum(shard not in ends and not progress.has_begun(shard) for shard in shards)
+            if waiting and waiting != waited:
+                progress.note(
+                    f"{counted(waiting, 'shard')} of {len(shards)} wait for room on the cluster (--shard-cpus)"
+                )
+            waited = waiting
+
+    async with _background(drain()), _background(note_waiting()):
         try:
             async with asyncio.TaskGroup() as group:
                 for shard, remote in shards.items():

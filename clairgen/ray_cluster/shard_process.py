@@ -96,6 +96,7 @@ class ShardProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._configuration = job.configuration
         self._has_changed = False
+        self._last: ShardState | None = None
         self._starting = threading.Lock()
         self._draining = threading.Event()
 
@@ -118,6 +119,9 @@ class ShardProcess:
             started = self._clock()
             end = self._once()
             if self._has_ended(end.code):
+                self._last = self.state()
+                if self._job.copy_to is not None and end.code in (0, FAILED):
+                    shutil.rmtree(self._run.path)  # the copy is complete, and the node's disk may be small
                 return end
             if self._draining.is_set():
                 break
@@ -132,6 +136,8 @@ class ShardProcess:
 
     def state(self) -> ShardState:
         """Where the shard is."""
+        if self._last is not None:
+            return self._last
         session = last_session(self._run.events)
         counters = session.counters if session is not None else None
         return ShardState(self._node, counters, digest(self._configuration))

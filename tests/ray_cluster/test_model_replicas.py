@@ -100,13 +100,22 @@ class Moving:
 async def test_addresses_are_kept_until_others_are_there() -> None:
     notes: list[str] = []
     seen: list[tuple[str, ...]] = []
-    serving = Serving(notes.append, poll_seconds=0.001)
-    moving = [Moving(None, "http://a/v1", None, "http://b/v1"), Moving(None, None, None, None, "http://c/v1")]
-    following = asyncio.create_task(serving.follow(moving, lambda: seen.append(serving.urls)))
+    moving = [Moving(None, "http://a/v1", None, "http://b/v1"), Moving(*[None] * 20, "http://c/v1")]
+    following = asyncio.create_task(Serving(moving, seen.append, notes.append, poll_seconds=0.001).follow())
     await eventually(lambda: len(seen) == 3)
     following.cancel()
     assert seen == [("http://a/v1",), ("http://b/v1",), ("http://b/v1", "http://c/v1")]
     assert notes == ["1 of 2 replicas serve", "1 of 2 replicas serve", "2 of 2 replicas serve"]
+
+
+async def test_a_replica_that_waits_for_a_gpu_does_not_hide_the_others() -> None:
+    seen: list[tuple[str, ...]] = []
+    waiting = Moving(None)
+    waiting.url = asyncio.Event().wait  # type: ignore[method-assign, assignment]  # nobody sets it
+    following = asyncio.create_task(Serving([waiting, Moving("http://b/v1")], seen.append, print).follow())
+    await eventually(lambda: seen)
+    following.cancel()
+    assert seen == [("http://b/v1",)]
 
 
 def test_roles_of_the_model_are_served_by_its_replicas() -> None:
