@@ -90,7 +90,7 @@ def check_may_go_on(storage: Storage, newest: Epoch | None, run: str, tokens: Se
         raise CopyError(f"{storage.address} has the copy of another run ({newest.run}); name a new place for --copy-to")
     raise CopyError(
         f"the copy at {storage.address} is of another directory of this run, kept by {newest.holder} since {newest.began_at}, "
-        "which may have more than this one; run the same command with a new, empty folder for --run, which is restored from the copy"
+        "which may have more than this one; run the same command with a new, empty folder for --run, which is restored from it"
     )
 
 

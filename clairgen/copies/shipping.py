@@ -104,9 +104,8 @@ class Shipper:
         self._send()
         while True:
             looked_at = time.time()
+            committed = self._committed = self._committed or self._follower.committed(_SEGMENT_BYTES)
             files = self._files.changes(_SEGMENT_BYTES)
-            committed = self._committed or self._follower.committed(_SEGMENT_BYTES)
-            self._committed = None
             if committed is None and not files:
                 return
             segment = Segment(
@@ -120,7 +119,7 @@ class Shipper:
                 pages=committed.pages if committed is not None else {},
                 files=files,
             )
-            self._pending = segment.sealed()
+            self._pending, self._committed = segment.sealed(), None
             self._send()
 
     def _send(self) -> None:
@@ -145,7 +144,7 @@ class Shipper:
     def restart_log(self) -> None:
         """Let the log begin again, while nobody else in this process writes; what came last goes into the next segment."""
         try:
-            self._committed = self._committed or self._follower.committed(_SEGMENT_BYTES)
+            self._committed = self._committed or self._follower.committed(None)
             self._follower.restart()
         except LogGapError:
             self._begin_stream()

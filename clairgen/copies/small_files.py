@@ -55,8 +55,8 @@ class SmallFiles:
                     return None
                 file.seek(start)
                 content = file.read(most_bytes)
-        except FileNotFoundError:
-            return None
+        except OSError:
+            return None  # gone by now, or for the next look
         self._seen[name] = facts.st_ino, facts.st_mtime_ns, start + len(content)
         return FilePiece(name, start, content)
 

@@ -16,7 +16,7 @@ from clairgen.copies.objects import Epoch
 from clairgen.copies.restoring import check_may_go_on, holds_run, is_restorable_into, restore
 from clairgen.copies.shipping import Shipper, UploadedSnapshot
 from clairgen.copies.storage import Storage, open_storage
-from clairgen.errors import CopyError, CopyStoppedError, RunStoppedError, StoreError, TakenOverError, UserError
+from clairgen.errors import CopyStoppedError, RunStoppedError, TakenOverError, UserError
 from clairgen.installed import __version__
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import CopyState, Progress
@@ -26,8 +26,9 @@ from clairgen.store import RunDirectory, now
 _LEAST_BEHIND: Final = 60.0
 _INTERVALS_BEHIND: Final = 10
 _LOOK_SECONDS: Final = 0.5
-_AGAIN_SECONDS: Final = 1.0
+_LEAST_WAIT_SECONDS: Final = 0.05
 _CLOSE_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 1.0  # the filters of all pairs are one transaction
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ class RunCopy:
         self._stepped = asyncio.Event()
         self._began = self._clock()
         self._up_to: float | None = None
-        self._failing: CopyError | StoreError | None = None
+        self._failing: str | None = None
         self._failures = 0
         self._taken_over: TakenOverError | None = None
         self._in_hand: asyncio.Future[Any] | None = None
@@ -143,10 +144,12 @@ class RunCopy:
 
     async def finish(self, stopped_by: RunStoppedError | UserError | None) -> RunStoppedError | UserError | None:
         """Bring the copy up to all that is committed, and say that it is; what stopped the session, which may be the copy."""
-        wanted = self._clock()
-        most = most_behind(self._every)
+        wanted = went_on = self._clock()
+        written, most = self._shipper.bytes_written, most_behind(self._every)
         while self._taken_over is None and (self._up_to is None or self._up_to < wanted):
-            left = wanted + most - self._clock()
+            if written != self._shipper.bytes_written:
+                written, went_on = self._shipper.bytes_written, self._clock()
+            left = went_on + most - self._clock()
             if left <= 0:
                 error = CopyStoppedError(
                     f"the copy at {self._address} lacks what was committed in the last {self.behind_seconds:,.0f} s"
@@ -157,8 +160,8 @@ class RunCopy:
             self._wake.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stepped.wait(), left)
-            if self._failing is not None:
-                await asyncio.sleep(_AGAIN_SECONDS)
+            if self._failing is not None or not self._shipper.is_restorable:
+                await asyncio.sleep(_LOOK_SECONDS)
         if self._taken_over is not None:
             return stopped_by or self._taken_over
         self._held.progress.note(f"the copy at {self._address} is complete")
@@ -168,12 +171,14 @@ class RunCopy:
         """Bring the copy up to what is committed, again and again, until cancelled."""
         while self._taken_over is None:
             self._wake.clear()
+            due = self._clock() + self._every
             await self._step()
             self._stepped.set()
             awaited: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
             if self._snapshot is not None:
                 awaited.append(self._snapshot[1])
-            await asyncio.wait(awaited, timeout=self._every, return_when=asyncio.FIRST_COMPLETED)
+            wait_seconds = max(due - self._clock(), _LEAST_WAIT_SECONDS)
+            await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
             awaited[0].cancel()
 
     async def watch(self) -> None:
@@ -203,22 +208,27 @@ class RunCopy:
         looked = self._clock()
         try:
             await self._do(self._shipper.ship)
+            self._is_up_to(looked)
             if self._shipper.has_long_log:
                 await self._do(self._shipper.move_log)
                 await self._do(self._shipper.ship)
-                async with self._held.store.paused():
-                    await self._do(self._shipper.restart_log)
+                async with self._held.store.paused(_PAUSE_SECONDS) as is_paused:
+                    if is_paused:
+                        await self._do(self._shipper.restart_log)
             await self._step_of_snapshot()
         except TakenOverError as error:
             self._taken_over = error
             self._stop.because_of(error)
             return
-        except (CopyError, StoreError) as error:
+        except Exception as error:  # noqa: BLE001 - it is tried again, until the copy is too far behind
             self._failed(error)
             return
         if self._failing is not None:
             self._failing = None
             self._held.progress.note(f"the copy at {self._address} is written again")
+        self._is_up_to(looked)
+
+    def _is_up_to(self, looked: float) -> None:
         if self._shipper.is_restorable:
             self._up_to = looked
 
@@ -239,14 +249,19 @@ class RunCopy:
         self._in_hand = task
         return await asyncio.shield(task)
 
-    def _failed(self, error: CopyError | StoreError) -> None:
+    def _failed(self, error: Exception) -> None:
+        said = (
+            str(error)
+            if isinstance(error, UserError)
+            else f"the copy at {self._address} fails: {type(error).__name__}: {error}"
+        )
         self._failures += 1
-        self._held.progress.log_event("copy-failed", error=str(error), behind_seconds=round(self.behind_seconds, 1))
+        self._held.progress.log_event("copy-failed", error=said, behind_seconds=round(self.behind_seconds, 1))
         if self._failing is None:
             self._held.progress.note(
-                f"{error}; the run goes on, and stops asking once the copy is more than {most_behind(self._every):g} s behind"
+                f"{said}; the run goes on, and stops asking once the copy is more than {most_behind(self._every):g} s behind"
             )
-        self._failing = error
+        self._failing = said
 
     def _because(self) -> str:
         return f" ({self._failing})" if self._failing is not None else ""

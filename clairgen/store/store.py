@@ -56,8 +56,8 @@ class Store:
     batches: Batches
     queues: ReviewQueues
     revisions: Revisions
-    paused: Callable[[], AbstractAsyncContextManager[object]]
-    """Between two transactions of this process: during the block nothing is written through this store."""
+    paused: Callable[[float], AbstractAsyncContextManager[bool]]
+    """See `Writer.paused`; where nothing is written there is nothing to pause."""
 
 
 @asynccontextmanager
@@ -158,5 +158,5 @@ def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
         Batches(reader, write),
         ReviewQueues(reader, write),
         Revisions(reader, write),
-        contextlib.nullcontext if writer is None else writer.paused,
+        (lambda _seconds: contextlib.nullcontext(True)) if writer is None else writer.paused,
     )

@@ -22,11 +22,12 @@ _LOG_HEADER: Final = struct.Struct(">4sIII8sII")  # magic, version, bytes of a p
 _FRAME_HEADER: Final = struct.Struct(">II8sII")  # page, pages of the database at a commit or 0, salts, checksum
 _BIG_ENDIAN, _LITTLE_ENDIAN = b"\x37\x7f\x06\x83", b"\x37\x7f\x06\x82"
 """What a log begins with, by the order of the bytes in the words that its checksums add up."""
+_LARGEST_COMMIT_BYTES: Final = 256 << 20
 _READERS_SECONDS: Final = 0.1  # for those that read in the log, before it can be restarted
 
 
 class LogGapError(Exception):
-    """Commits left the log before they were seen here, since another program has moved them: begin with a new snapshot."""
+    """Commits left the log before they were seen here, or are too large to be followed: begin with a new snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,10 @@ class LogFollower:
                 self._log = log
                 self._move_to(file, _end(file, log, 0, None))
 
-    def committed(self, most_bytes: int) -> CommittedPages | None:
+    def committed(self, most_bytes: int | None) -> CommittedPages | None:
         """What was committed since the last call, of `most_bytes` of the log and one commit at least; None for nothing.
 
-        Raises LogGapError where commits before these are missing.
+        Raises LogGapError where commits before these are missing, and for one that is larger than fits into memory.
         """
         with self._opened() as file:
             log = _log_of(file)
@@ -105,6 +106,8 @@ class LogFollower:
             end = _end(file, log, self._frames, most_bytes)
             if end == self._frames:
                 return None
+            if (end - self._frames) * log.frame_bytes > _LARGEST_COMMIT_BYTES:
+                raise LogGapError
             found = _pages(file, log, self._frames, end)
             after = _log_of(file)
             if after is None or after.salts != log.salts:

@@ -5,8 +5,8 @@ There is no timer: under load the groups grow. A write returns when it is on dis
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -73,9 +73,18 @@ class Writer:
                 async for statements in groups:
                     await self._execute(statements)
 
-    def paused(self) -> AbstractAsyncContextManager[object]:
-        """Between two transactions: nothing is written during the block, and what is to be waits."""
-        return self._free
+    @asynccontextmanager
+    async def paused(self, wait_seconds: float) -> AsyncIterator[bool]:
+        """Between two transactions: what is to be written waits for the block. False if the one under way lasted longer."""
+        try:
+            await asyncio.wait_for(self._free.acquire(), wait_seconds)
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._free.release()
 
     async def _run(self) -> None:
         while not self._closing or self._queued:
