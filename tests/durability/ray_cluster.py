@@ -174,6 +174,7 @@ class Trial:
         self.ledger, self.provider = Ledger(), Provider(self.chance)
         self.provider.lenient = True
         self.code: int | None = None
+        self.stops: list[int | None] = []
 
     def reply(self, request: dict[str, Any]) -> Reply:
         """What the provider says, noted in the ledger."""
@@ -225,11 +226,7 @@ class Trial:
                 continue
             kills, at = kills + 1, time.monotonic()
             if kills % self.arguments.driver_every == 0:
-                driver.kill()
-                await driver.wait()
-                await asyncio.sleep(3)  # for its shards to notice
-                self.ledger.kills.append((at, time.monotonic()))
-                say(f"{kills}: killed the command; {len(self.ledger.asked):,} requests so far")
+                await self.stop(driver, kills)
                 driver = await self.start(nodes.address)
                 continue
             count = await asyncio.to_thread(nodes.kill_one, self.chance)
@@ -238,6 +235,20 @@ class Trial:
             await asyncio.sleep(self.chance.uniform(0, 4))
             await asyncio.to_thread(nodes.add_one)
         self.code = driver.returncode
+
+    async def stop(self, driver: asyncio.subprocess.Process, kills: int) -> None:
+        """End the command, first with -9 and then in turn by Ctrl-C, after which nothing may be sent again."""
+        at, so_far = time.monotonic(), f"{len(self.ledger.asked):,} requests so far"
+        if (kills // self.arguments.driver_every) % 2:
+            driver.kill()
+            await driver.wait()
+            await asyncio.sleep(3)  # for its shards to notice
+            self.ledger.kills.append((at, time.monotonic()))
+            say(f"{kills}: killed the command; {so_far}")
+            return
+        driver.send_signal(signal.SIGINT)
+        say(f"{kills}: stopped the command, which ended with {await driver.wait()}; {so_far}")
+        self.stops.append(driver.returncode)
 
     async def play(self) -> None:
         """Make the run on the cluster and once undisturbed, and compare."""
@@ -262,7 +273,7 @@ class Trial:
         lag = SECONDS_TO_COMMIT + (self.arguments.copy_every and self.arguments.copy_every + SECONDS_TO_COPY)
         needed, ages = len(ledger.asked), ledger.ages_when_lost()
         most, bill, recorded = ledger.most_a_minute(), self.provider.picodollars, recorded_spending(self.run)
-        say(f"exit code {self.code}, {len(ledger.kills)} kills")
+        say(f"exit code {self.code}, {len(ledger.kills)} kills, {len(self.stops)} times Ctrl-C")
         say(f"{len(merged):,} pairs, equal to the undisturbed run: {merged == whole}")
         say(
             f"{needed:,} requests needed; {len(ages):,} sent again, whose answers were at most {max(ages, default=0):.1f} s old"
@@ -270,7 +281,7 @@ class Trial:
         say(f"most a minute {most}, of {self.arguments.limit} allowed")
         figures = {"bill": bill, "recorded": recorded, "budget": self.budget_usd * 1e12, "undisturbed": cost}
         say(", ".join(f"{name} ${amount / 1e12:.6f}" for name, amount in figures.items()))
-        assert self.code == 0
+        assert self.code == 0 and set(self.stops) <= {0, 130}
         assert merged == whole
         assert max(ages, default=0) <= lag
         assert bill <= self.budget_usd * 1e12

@@ -1,11 +1,13 @@
 """`generate --on ray`: a run in shards over a small Ray of this machine's own, and what is refused before any starts."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from clairgen import api
 from clairgen.config.file import load_config
+from clairgen.errors import ConfigError
 from clairgen.pipeline.generate import generate
 from clairgen.store import runs_inside
 from tests.cli.commands import clairgen, interpreter, pairs_in
@@ -47,24 +49,24 @@ async def test_a_run_on_ray_is_the_run_of_one_machine(tmp_path: Path) -> None:
     assert runs_inside(tmp_path / "run.shards") == []
 
 
-async def test_what_does_not_go_with_ray_is_refused(settings: Path, tmp_path: Path) -> None:
-    for words, said in {
-        (
-            "--on",
-            "ray",
-            "--shard",
-            "1/2",
-        ): "--shard makes one shard and --on ray makes all of them; give one of the two",
-        (
-            "--on",
-            "ray",
-            "--detach",
-        ): "--detach leaves a run to its batches, and --on ray waits for its shards; give one of the two",
-        ("--shards", "4"): "--shards is for --on ray; leave it out",
-    }.items():
+async def test_options_for_ray_are_refused_without_it(settings: Path, tmp_path: Path) -> None:
+    for words, name in {("--shards", "4"): "--shards", ("--ray-address", "auto"): "--ray-address"}.items():
         done = await clairgen("generate", settings, "--run", tmp_path / "run", *words)
-        assert (done.code, done.err) == (2, f"Error: {said}\n")
-    assert not (tmp_path / "run").exists()
+        assert (done.code, done.err) == (2, f"Error: {name} is for --on ray; leave it out\n")
+    done = await clairgen("generate", settings, "--run", tmp_path / "run", "--on", "ray", "--shard", "1/2")
+    assert (done.code, done.err[:15]) == (2, "Error: --shard ")
+    assert not (tmp_path / "run.shards").exists()
+
+
+async def test_nodes_that_do_not_join_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from clairgen.ray_cluster import ray_session
+
+    monkeypatch.setattr(ray_session, "living_nodes", lambda: [{}])
+    said: list[str] = []
+    await ray_session.wait_for_nodes(1, said.append, asyncio.Event())
+    with pytest.raises(ConfigError, match="only 1 node of 2 joined Ray's cluster within 0 s"):
+        await ray_session.wait_for_nodes(2, said.append, asyncio.Event(), most_seconds=0)
+    assert said == []
 
 
 async def test_a_run_of_one_machine_is_no_target(settings: Path, tmp_path: Path) -> None:
