@@ -15,7 +15,7 @@ from rich.console import Console
 
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.output import progress_stream
-from clairgen.cli.signals import run_coroutine, run_drainable
+from clairgen.cli.signals import SECONDS_TO_SUM_UP, run_coroutine, run_drainable
 from clairgen.errors import (
     COPY,
     DRAINED,
@@ -158,7 +158,7 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
 
     with locked_folder(spread_run.shards):
         with ray_session(on_ray.address):
-            ends = run_drainable(work, options.drain_seconds)
+            ends = run_drainable(work, options.drain_seconds + SECONDS_TO_SUM_UP)  # which each shard takes as well
         _raise_what_stopped(ends, again)
         run_coroutine(merged(config, spread_run, ends, options.copy_to))
     _print_merged(run, ends, again)
