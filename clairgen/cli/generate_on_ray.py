@@ -161,7 +161,7 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
             ends = run_drainable(work, options.drain_seconds + SECONDS_TO_SUM_UP)  # which each shard takes as well
         _raise_what_stopped(ends, again)
         run_coroutine(merged(config, spread_run, ends, options.copy_to))
-    _print_merged(run, ends, again)
+    _print_merged(run, ends, again, is_limited=options.limit is not None)
 
 
 def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> None:
@@ -176,17 +176,18 @@ def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> Non
     if failing is None:
         raise DrainedError("Stopped; what the shards have committed is kept, and is merged once all are made.")
     shard, end = failing
-    sentence = f"shard {shard} on {end.node}: {end.sentence or f'its process ended with code {end.code}'}"
+    said = end.sentence or f"its process ended with code {end.code}"
+    sentence = f"shard {shard} on {end.node}: {f'it crashes again and again: {said}' if end.is_crash else said}"
     errors: dict[int, Callable[[str], Exception]] = {
         ENDPOINTS: EndpointsError,
         COPY: CopyStoppedError,
         USER: UserError,
     }
-    raise errors.get(end.code, RunStoppedError)(sentence)
+    raise RunStoppedError(sentence) if end.is_crash else errors.get(end.code, RunStoppedError)(sentence)
 
 
-def _print_merged(run: Path, ends: "Mapping[TaskShard, ShardEnd]", again: str) -> None:
-    """Print how the merged run stands."""
+def _print_merged(run: Path, ends: "Mapping[TaskShard, ShardEnd]", again: str, *, is_limited: bool) -> None:
+    """Print how the merged run stands; `is_limited` is whether pairs may be left that were not asked for."""
     from clairgen import api
     from clairgen.pipeline.failures import retry_sentences
 
@@ -208,6 +209,9 @@ def _print_merged(run: Path, ends: "Mapping[TaskShard, ShardEnd]", again: str) -
             f"{reached[0].said}",
             None,
         )
+    pending = 0 if is_limited else sum(counts.get("pending", 0) for counts in found.statuses.values())
+    if pending:
+        typer.echo(f"{counted(pending, 'pair')} still to be made. Continue with: {plain_line(again)}")
     typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(run)))}")
-    if any(counts.get("failed") for counts in found.statuses.values()):
+    if pending or any(counts.get("failed") for counts in found.statuses.values()):
         raise typer.Exit(FAILED)

@@ -142,7 +142,7 @@ async def run_shards(
 
 def ends_all(end: ShardEnd) -> bool:
     """Whether a shard ended for a reason that concerns all: the user's mistake, endpoints that cannot serve, crashes."""
-    return end.code not in (0, FAILED, DRAINED) and not end.has_reached_its_budget
+    return end.is_crash or (end.code not in (0, FAILED, DRAINED) and not end.has_reached_its_budget)
 
 
 @contextlib.asynccontextmanager

@@ -36,6 +36,7 @@ _LONGEST_PAUSE_SECONDS: Final = 60.0
 _SECONDS_TO_UNLOCK: Final = 30.0  # for a process whose parent was killed to end as well
 _TAIL_BYTES: Final = 1 << 16
 _ERROR: Final = "Error: "
+_TRACEBACK: Final = "Traceback (most recent call last):"
 _log = logging.getLogger(__name__)
 
 
@@ -56,11 +57,15 @@ class ShardJob:
 
 @dataclass(frozen=True, slots=True)
 class ShardEnd:
-    """How a shard's process ended: its exit code, the last line that it wrote to standard error, and on which node."""
+    """How a shard's process ended: its exit code, the last line that it wrote to standard error, and on which node.
+
+    `is_crash` is whether that is the end of a traceback.
+    """
 
     code: int
     said: str
     node: str
+    is_crash: bool = False
 
     @property
     def has_reached_its_budget(self) -> bool:
@@ -118,7 +123,7 @@ class ShardProcess:
         while not self._draining.is_set():
             started = self._clock()
             end = self._once()
-            if self._has_ended(end.code):
+            if self._has_ended(end):
                 self._last = self.state()
                 if self._job.copy_to is not None and end.code in (0, FAILED):
                     shutil.rmtree(self._run.path)  # the copy is complete, and the node's disk may be small
@@ -196,14 +201,15 @@ class ShardProcess:
             self._process = None
             assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
             process.stdin.close()
-        return self.ended(code, _last_line(self._output, began_at))
+        said = _written(self._output, began_at)
+        lines = [line.strip() for line in said.split("\n") if line.strip()]
+        return ShardEnd(code, lines[-1] if lines else "", self._node, is_crash=_TRACEBACK in said)
 
-    def _has_ended(self, code: int) -> bool:
-        """Whether a process with this exit code came to an end of its own; else something killed it, or it crashed."""
-        if code == FAILED:  # is also that of a traceback
-            session = last_session(self._run.events)
-            return session is not None and session.ended is not None
-        return code in (0, USER, ENDPOINTS, COPY) or (code == DRAINED and self._draining.is_set())
+    def _has_ended(self, end: ShardEnd) -> bool:
+        """Whether a process came to an end of its own; else something killed it, or it crashed."""
+        if end.code == DRAINED:
+            return self._draining.is_set()
+        return end.code in (0, FAILED, USER, ENDPOINTS, COPY) and not end.is_crash
 
     def _terminate(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
@@ -225,9 +231,8 @@ async def _went_on_elsewhere(run: RunDirectory, copy_to: str) -> bool:
         return newest.token not in tokens_of(await store.metadata.get(f"{KNOWN}{newest.copy}"))
 
 
-def _last_line(file: Path, began_at: int) -> str:
-    """The last line of a file that is not empty, of those after a position in bytes."""
+def _written(file: Path, began_at: int) -> str:
+    """The end of what a file has after a position in bytes."""
     with file.open("rb") as content:
         content.seek(max(began_at, file.stat().st_size - _TAIL_BYTES))
-        lines = [line.strip() for line in content.read().decode(errors="replace").split("\n") if line.strip()]
-    return lines[-1] if lines else ""
+        return content.read().decode(errors="replace")
