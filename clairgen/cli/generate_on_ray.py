@@ -21,12 +21,14 @@ from clairgen.errors import (
     DRAINED,
     ENDPOINTS,
     FAILED,
+    REPLACED,
     USER,
     BudgetError,
     ConfigError,
     CopyStoppedError,
     DrainedError,
     EndpointsError,
+    ReplacedError,
     RunStoppedError,
     UserError,
 )
@@ -181,6 +183,7 @@ def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> Non
     errors: dict[int, Callable[[str], Exception]] = {
         ENDPOINTS: EndpointsError,
         COPY: CopyStoppedError,
+        REPLACED: ReplacedError,
         USER: UserError,
     }
     raise RunStoppedError(sentence) if end.is_crash else errors.get(end.code, RunStoppedError)(sentence)
@@ -205,7 +208,7 @@ def _print_merged(run: Path, ends: "Mapping[TaskShard, ShardEnd]", again: str, *
     if reached:
         typer.echo(f"Continue with: {plain_line(again)}")
         raise BudgetError(
-            f"{counted(len(reached), 'shard')} of {len(ends)} reached their share of the budget; the first of them says: "
+            f"{counted(len(reached), 'shard')} of {len(ends)} reached the budget; the first of them says: "
             f"{reached[0].said}",
             None,
         )

@@ -41,16 +41,18 @@ _POLL_SECONDS: Final = 0.5
 async def shards_made(
     config: RunConfig, run: SpreadRun, options: Options, on_ray: OnRay, progress: ShardsProgress, stop: asyncio.Event
 ) -> dict[TaskShard, ShardEnd]:
-    """Make all shards of a run, each with its share of the limits; how each ended."""
+    """Make all shards of a run, each with what a coordinator leases it of the limits, or its share of them; how each ended."""
     if on_ray.nodes is not None:
         await wait_for_nodes(on_ray.nodes, progress.note, stop)
     count = run.settled_count(on_ray.shards, len(living_nodes()), options.copy_to)
-    budget_usd = options.budget_usd if options.budget_usd is not None else config.budget_usd
-    budget_usd = None if options.no_budget else budget_usd
-    if (shares := share_sentence(config, count, budget_usd)) is not None:
-        progress.note(shares)
+    share = config
+    if options.coordinator is None:
+        share = share_of(config, count)
+        budget_usd = options.budget_usd if options.budget_usd is not None else config.budget_usd
+        if (shares := share_sentence(config, count, None if options.no_budget else budget_usd)) is not None:
+            progress.note(shares)
     configuration = Configuration("")
-    async with _served(share_of(config, count), run, on_ray, configuration, progress, stop):
+    async with _served(share, run, on_ray, configuration, progress, stop):
         words = shard_options(options, count)
         jobs = [
             ShardJob(shard, configuration.yaml, words, copy_of(options.copy_to, shard))

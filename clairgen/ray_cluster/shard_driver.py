@@ -187,7 +187,7 @@ def _note_end(progress: ShardsProgress, shard: TaskShard, end: ShardEnd, left: i
     if end.code in (0, FAILED):
         progress.note(f"shard {shard} is made; {others}")
     elif end.code == USER:
-        progress.note(f"shard {shard} has reached its share of the budget; {others}")
+        progress.note(f"shard {shard} has reached its budget; {others}")
 
 
 def _ended(counters: Counters) -> Counters:

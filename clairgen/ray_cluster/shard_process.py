@@ -19,7 +19,7 @@ from typing import Final
 from clairgen.child_processes import TERMINATE, watched_command
 from clairgen.copies.epochs import KNOWN, newest_epoch, tokens_of
 from clairgen.copies.storage import open_storage
-from clairgen.errors import COPY, DRAINED, ENDPOINTS, FAILED, USER, InUseError, UserError
+from clairgen.errors import COPY, DRAINED, ENDPOINTS, FAILED, REPLACED, USER, InUseError, UserError
 from clairgen.folder_lock import check_unused
 from clairgen.installed import __version__
 from clairgen.keys import digest
@@ -209,7 +209,7 @@ class ShardProcess:
         """Whether a process came to an end of its own; else something killed it, or it crashed."""
         if end.code == DRAINED:
             return self._draining.is_set()
-        return end.code in (0, FAILED, USER, ENDPOINTS, COPY) and not end.is_crash
+        return end.code in (0, FAILED, USER, ENDPOINTS, COPY, REPLACED) and not end.is_crash
 
     def _terminate(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdin is not None  # noqa: S101 - stdin=PIPE above

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from clairgen.config.prices import plain_figure
 from clairgen.copies import COPY_SECONDS
 from clairgen.errors import ConfigError, RunError
 from clairgen.keys import digest
@@ -98,9 +99,13 @@ def check_options(options: Options, on_ray: OnRay) -> None:
 
 
 def shard_options(options: Options, shards: int) -> tuple[str, ...]:
-    """The options of `clairgen generate` that each of so many shards is given."""
+    """The options of `clairgen generate` that each of so many shards is given; a budget is divided unless it is coordinated."""
     words: list[str] = []
-    if options.budget_usd is not None:
+    if options.coordinator is not None:
+        words += ["--coordinator", options.coordinator.url]
+        words += ["--group", options.coordinator.group] if options.coordinator.group is not None else []
+        words += ["--budget-usd", plain_figure(options.budget_usd)] if options.budget_usd is not None else []
+    elif options.budget_usd is not None:
         words += ["--budget-usd", f"{math.floor(options.budget_usd / shards * 1e9) / 1e9:.9f}"]
     if options.limit is not None:
         words += ["--limit", str(options.limit)]

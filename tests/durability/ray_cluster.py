@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -30,6 +31,7 @@ from ray.cluster_utils import Cluster
 from clairgen import api
 from clairgen.config.file import parse_config
 from clairgen.config.models import RunConfig
+from clairgen.iteration.served_command import free_port
 from clairgen.pipeline.generate import generate
 from tests.durability.provider import Provider, config_text, write_tasks
 from tests.runs import REVISER, STRONGER, TARGET
@@ -174,6 +176,7 @@ class Trial:
         self.ledger, self.provider = Ledger(), Provider(self.chance)
         self.provider.lenient = True
         self.code: int | None = None
+        self.port = 0
         self.stops: list[int | None] = []
 
     def reply(self, request: dict[str, Any]) -> Reply:
@@ -194,6 +197,8 @@ class Trial:
         if self.arguments.copy_every:
             words += ["--copy-to", self.folder / "copies", "--copy-every", self.arguments.copy_every]
             words += ["--local-folder", self.folder / "disks"]
+        if self.arguments.coordinator:
+            words += ["--coordinator", f"http://127.0.0.1:{self.port}"]
         with (self.folder / "said.log").open("ab") as said:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "clairgen", *map(str, words), stdout=said, stderr=said, start_new_session=True
@@ -214,6 +219,25 @@ class Trial:
         text = yaml.safe_dump(content)
         self.settings.write_text(text)
         return parse_config(text)
+
+    @contextlib.asynccontextmanager
+    async def coordinator(self) -> AsyncIterator[None]:
+        """A service that leases the limits and the budget to the shards, if there is to be one."""
+        if not self.arguments.coordinator:
+            yield
+            return
+        self.port, folder = free_port(), self.folder / "service"
+        folder.mkdir()
+        words = ["serve", folder, "--port", self.port, "--jobs", "1"]
+        with (self.folder / "service.log").open("ab") as said:
+            service = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "clairgen", *map(str, words), stdout=said, stderr=said
+            )
+        try:
+            yield
+        finally:
+            service.terminate()
+            await service.wait()
 
     async def make(self, nodes: Nodes) -> None:
         """Make the run while nodes are killed, until it is made and there were enough kills, or it is made before."""
@@ -261,7 +285,8 @@ class Trial:
             self.budget_usd = round(1.5 * cost / 1e12, 6)
             nodes = await asyncio.to_thread(Nodes, self.arguments.nodes)
             try:
-                await self.make(nodes)
+                async with self.coordinator():
+                    await self.make(nodes)
             finally:
                 await asyncio.to_thread(nodes.close)
         await self.compare(cost)
@@ -311,6 +336,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--copy-every", type=float, default=2.0, help="The lag of the copies; 0 for one disk of all nodes."
     )
+    parser.add_argument("--coordinator", action="store_true", help="Have a service lease the limits and the budget.")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         try:

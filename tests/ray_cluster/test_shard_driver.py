@@ -85,7 +85,7 @@ async def test_a_budget_that_is_reached_leaves_the_others_alone() -> None:
     codes, notes = await made(Scripted(BUDGET), other, Scripted(BUDGET))
     assert codes == [USER, 0, USER]
     assert not other.drained
-    assert any("has reached its share of the budget" in note for note in notes)
+    assert any("has reached its budget" in note for note in notes)
 
 
 async def test_a_stop_drains_all_and_kills_what_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
