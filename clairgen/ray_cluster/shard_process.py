@@ -101,6 +101,7 @@ class ShardProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._configuration = job.configuration
         self._has_changed = False
+        self._is_ending = False
         self._last: ShardState | None = None
         self._starting = threading.Lock()
         self._draining = threading.Event()
@@ -115,29 +116,11 @@ class ShardProcess:
             )
         try:
             self._prepare()
+            return self._run_until_ended()
         except OSError as error:
-            return self.ended(USER, f"{_ERROR}{error.filename} cannot be written: {error.strerror}")
+            return self.ended(USER, f"{_ERROR}{error.filename or self._run.path} cannot be written: {error.strerror}")
         except UserError as error:
             return self.ended(USER, f"{_ERROR}{error}")
-        crashes = 0
-        while not self._draining.is_set():
-            started = self._clock()
-            end = self._once()
-            if self._has_ended(end):
-                self._last = self.state()
-                if self._job.copy_to is not None and end.code in (0, FAILED):
-                    shutil.rmtree(self._run.path)  # the copy is complete, and the node's disk may be small
-                return end
-            if self._draining.is_set():
-                break
-            if end.code == DRAINED and self._has_changed:
-                continue
-            crashes = crashes + 1 if self._clock() - started < _SOON_SECONDS else 1
-            if crashes == MOST_CRASHES:
-                return end
-            _log.warning("shard %s ended with code %d, and is started again: %s", self._job.shard, end.code, end.said)
-            self._draining.wait(min(2.0**crashes, _LONGEST_PAUSE_SECONDS))
-        return self.ended(DRAINED, "")
 
     def state(self) -> ShardState:
         """Where the shard is."""
@@ -163,6 +146,27 @@ class ShardProcess:
             if self._process is not None:
                 self._terminate(self._process)
 
+    def _run_until_ended(self) -> ShardEnd:
+        crashes = 0
+        while not self._draining.is_set():
+            started = self._clock()
+            end = self._once()
+            if self._has_ended(end):
+                self._last = self.state()
+                if self._job.copy_to is not None and end.code in (0, FAILED):
+                    shutil.rmtree(self._run.path)  # the copy is complete, and the node's disk may be small
+                return end
+            if self._draining.is_set():
+                break
+            if end.code == DRAINED and self._has_changed:
+                continue
+            crashes = crashes + 1 if self._clock() - started < _SOON_SECONDS else 1
+            if crashes == MOST_CRASHES:
+                return end
+            _log.warning("shard %s ended with code %d, and is started again: %s", self._job.shard, end.code, end.said)
+            self._draining.wait(min(2.0**crashes, _LONGEST_PAUSE_SECONDS))
+        return self.ended(DRAINED, "")
+
     def _prepare(self) -> None:
         """Make the folder, and leave of what an earlier process made here only what the shard can go on from."""
         self._config.parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +190,7 @@ class ShardProcess:
         words += ["--copy-to", self._job.copy_to] if self._job.copy_to is not None else []
         with self._starting, self._output.open("ab") as output:
             write_whole(self._config, self._configuration)
-            self._has_changed, began_at = False, output.tell()
+            self._has_changed, self._is_ending, began_at = False, False, output.tell()
             self._process = process = subprocess.Popen(  # noqa: S603 - our own command
                 watched_command(words, grace_seconds=0),
                 stdin=subprocess.PIPE,
@@ -212,6 +216,10 @@ class ShardProcess:
         return end.code in (0, FAILED, USER, ENDPOINTS, COPY, REPLACED) and not end.is_crash
 
     def _terminate(self, process: "subprocess.Popen[bytes]") -> None:
+        """Have the process drain; a second signal would have it leave what is in flight."""
+        if self._is_ending:
+            return
+        self._is_ending = True
         assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
         with contextlib.suppress(BrokenPipeError):  # it has ended
             process.stdin.write(TERMINATE)
