@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import platform
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from clairgen.wording import counted
 
 _SECONDS_TO_NOTE: Final = 10.0
 _POLL_SECONDS: Final = 1.0
+_SECONDS_TO_CONNECT: Final = 10.0
 _CALLS: Final = 4  # to run, and meanwhile to look and to drain
 
 
@@ -34,6 +36,7 @@ def ray_session(address: str | None) -> Iterator[None]:
 
     Raises ConfigError where there is none, or it has another version of Ray or Python.
     """
+    _require_listener(address or os.environ.get("RAY_ADDRESS", ""))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody whom the user did not name
     try:
         ray.init(
@@ -53,6 +56,20 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Raise ConfigError if nobody listens at HOST:PORT, for which Ray itself would wait many minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "://" in address:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"nobody answers at {address}, where Ray should be: {error}; start it there with ray start --head, or name another "
+            "with --ray-address"
+        ) from error
 
 
 def living_nodes() -> list[dict[str, Any]]:
@@ -130,7 +147,7 @@ class RemoteActor:
         except ActorDiedError as error:
             if self._is_killed:
                 return ShardEnd(DRAINED, "", "no node")
-            return ShardEnd(USER, f"Error: {_last_line(error)}", "its node")
+            return ShardEnd(USER, f"Error: Ray has given it up: {_last_line(error)}", "its node")
         except RayError as error:
             raise RunStoppedError(
                 f"Ray gave a shard up: {_last_line(error)}; run the same command again to go on"

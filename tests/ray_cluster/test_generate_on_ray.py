@@ -8,6 +8,7 @@ import pytest
 from clairgen import api
 from clairgen.config.file import load_config
 from clairgen.errors import ConfigError
+from clairgen.iteration.served_command import free_port
 from clairgen.pipeline.generate import generate
 from clairgen.store import runs_inside
 from tests.cli.commands import clairgen, interpreter, pairs_in
@@ -67,6 +68,15 @@ async def test_nodes_that_do_not_join_are_not_waited_for_without_end(monkeypatch
     with pytest.raises(ConfigError, match="only 1 node of 2 joined Ray's cluster within 0 s"):
         await ray_session.wait_for_nodes(2, said.append, asyncio.Event(), most_seconds=0)
     assert said == []
+
+
+async def test_an_address_where_nobody_listens_is_refused_at_once(settings: Path, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    done = await clairgen("generate", settings, "--run", tmp_path / "run", "--on", "ray", "--ray-address", address)
+    assert (done.code, done.err.startswith(f"Error: nobody answers at {address}, where Ray should be: ")) == (
+        2,
+        True,
+    ), done
 
 
 async def test_a_run_of_one_machine_is_no_target(settings: Path, tmp_path: Path) -> None:
