@@ -4,8 +4,9 @@ import asyncio
 import os
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -24,6 +25,7 @@ from clairgen.cli.generate_on_ray import (
     VllmModelOption,
     VllmWordsOption,
     generate_on_ray,
+    refuse_unmerged,
     spread,
     words_of,
 )
@@ -31,7 +33,15 @@ from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import FAILED, BudgetError, ConfigError, DetachedError, NothingLeftError
+from clairgen.errors import (
+    FAILED,
+    BudgetError,
+    ConfigError,
+    DetachedError,
+    NothingLeftError,
+    ReplacedError,
+    TakenOverError,
+)
 from clairgen.pipeline.progress import Progress
 from clairgen.ray_cluster import OnRay
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
@@ -41,6 +51,11 @@ if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
     from clairgen.pipeline.generate import Options, Summary
     from clairgen.task_shard import TaskShard
+
+_MADE_BY_OTHERS: Final[Mapping[type, str]] = {
+    TakenOverError: "The session that keeps the copy by now makes what is left.",
+    ReplacedError: "The process that has it by now makes what is left.",
+}
 
 
 def generate_command(
@@ -115,6 +130,15 @@ def generate_command(
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="How many other processes measure pairs at once where answers come fast; by default one for each core but one.",
+            show_default=False,
+        ),
+    ] = None,
     on: OnOption = None,
     shards: ShardsOption = None,
     nodes: NodesOption = None,
@@ -158,8 +182,13 @@ def generate_command(
         coordinator=CoordinatorAddress.of(coordinator, os.environ, group) if coordinator is not None else None,
         copy_to=copy_to,
         copy_every=copy_every,
+        jobs=jobs,
     )
     if dry_run:
+        if on_ray is None:
+            refuse_unrestored(copy_to, run)
+        else:
+            refuse_unmerged(run)
         print_estimate(loaded, run, options)
         return
     if on_ray is not None:
@@ -178,6 +207,20 @@ def generate_command(
         raise summary.stopped_by
     if summary.failed:
         raise typer.Exit(FAILED)
+
+
+def refuse_unrestored(copy_to: str | None, run: Path) -> None:
+    """Raise ConfigError where an estimate would be about a new run, although there is a copy that it would be restored from."""
+    if copy_to is None:
+        return
+    from clairgen.copies.restoring import holds_run, is_restorable_into
+    from clairgen.copies.storage import open_storage
+    from clairgen.store import RunDirectory
+
+    if is_restorable_into(RunDirectory(run)) and holds_run(open_storage(copy_to)):
+        raise ConfigError(
+            f"--dry-run writes nothing, and {run} is to be restored first: clairgen restore {copy_to} --run {run}"
+        )
 
 
 def generate_with_progress(config: "RunConfig", run: Path, options: "Options") -> "Summary":
@@ -215,6 +258,8 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
+    elif (by_others := _MADE_BY_OTHERS.get(type(summary.stopped_by))) is not None:
+        typer.echo(by_others)
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:
@@ -294,6 +339,7 @@ def _again(
     command += ["--copy-every", f"{options.copy_every:g}"] if options.copy_every != COPY_SECONDS else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--detach"] if options.detach else []
+    command += ["--jobs", str(options.jobs)] if options.jobs is not None else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []
     for other in options.reuse:
         command += ["--reuse", str(other)]

@@ -132,6 +132,13 @@ def spread(engine: Engine | None, on_ray: OnRay) -> OnRay | None:
     return None if engine is None else on_ray
 
 
+def refuse_unmerged(run: Path) -> None:
+    """Raise RunError where an estimate would be about a new run, although its shards have begun."""
+    from clairgen.ray_cluster.spread_run import SpreadRun
+
+    SpreadRun(run.absolute()).require_nothing_unmerged()
+
+
 def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: OnRay, again: str) -> None:
     """Make all shards of a run and merge them into it; `again` is the command that continues.
 

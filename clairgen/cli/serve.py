@@ -83,15 +83,15 @@ def serve_command(
     """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.
 
     Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ,
-    CLAIRGEN_TOKEN_REVIEW and CLAIRGEN_TOKEN_RUN and --tokens give some. Ctrl-C lets running jobs finish what is in flight;
-    started again, the service goes on with them.
+    CLAIRGEN_TOKEN_REVIEW, CLAIRGEN_TOKEN_RUN and CLAIRGEN_TOKEN_MEMBER and --tokens give some. Ctrl-C lets running jobs finish
+    what is in flight; started again, the service goes on with them.
 
     Example: clairgen serve runs
     """
     require_serve_extra()
     from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
-    from clairgen.service.coordinator.coordinator import Coordinator
+    from clairgen.service.coordinator.saved_groups import Coordinator
     from clairgen.service.jobs import taken_jobs
     from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts

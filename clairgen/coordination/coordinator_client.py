@@ -114,7 +114,7 @@ class CoordinatorClient:
         await self._post(f"{self._group}/forget")
 
     async def _post(self, url: str, message: Wire | None = None) -> Response:
-        body = b"" if message is None else message.model_dump_json(exclude_none=True).encode()
+        body = b"{}" if message is None else message.model_dump_json(exclude_none=True).encode()
         return await self._answer(self._transport.post(url, self._headers, body, _TIMEOUTS))
 
     async def _answer(self, asked: Awaitable[Response]) -> Response:

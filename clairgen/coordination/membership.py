@@ -5,17 +5,17 @@ What a lease allows ends, by this process's clock, before it ends by the coordin
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from clairgen.coordination.coordinator_client import CoordinatorClient, SilentError
 from clairgen.coordination.granted_budget import GrantedBudget
 from clairgen.coordination.leased_limits import LeasedLimits
+from clairgen.coordination.silence import RETRY_SECONDS, Silence, Surroundings
 from clairgen.coordination.wire import (
     BEAT_SECONDS,
-    RATE_SECONDS,
     SHARD_SECONDS,
     Beat,
     Claim,
@@ -32,34 +32,13 @@ from clairgen.errors import (
     RunStoppedError,
     UserError,
 )
-from clairgen.inference.retry import stoppable
 from clairgen.task_shard import LeasedShard, TaskShard
 
 _FIRST_SECONDS: Final = 1.0  # between reports while requests wait for a first share
 _HURRIED_SECONDS: Final = 0.5  # between reports while requests wait for money
 _MARGIN_SECONDS: Final = 1.0  # before the end of a lease: a request that begins to be sent has to be on disk first
-_RETRY_SECONDS: Final = 1.0
 _LONGEST_SHARD_WAIT_SECONDS: Final = 10.0
 _SECONDS_TO_LEAVE: Final = 5.0
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a member takes from its process: clock, sleep, whom it tells, and the event that stops its work."""
-
-    clock: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
-    note: Callable[[str], None]
-    stop: asyncio.Event
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Since when the coordinator has been silent, and what was said of it."""
-
-    since: float
-    noted: bool = False
 
 
 @dataclass(slots=True)
@@ -88,15 +67,15 @@ class Membership:
     _has_budget: bool = False
     _sequence: int = 0
     _lease: int = 0
-    _heard_at: float = 0.0
     _reported_at: float = 0.0
-    _silence: _Waiting | None = None
+    _silence: Silence = field(init=False)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
     _talking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _beating: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self.limits = LeasedLimits(self.shared, self.around.clock, self._hurry.set)
+        self._silence = Silence(self.where, self.patience_seconds, self.around)
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,7 +101,7 @@ class Membership:
         said = None
         while True:
             asked_at = self.around.clock()
-            found = await self._insistently(lambda: self.client.claim(claim))
+            found = await self._silence.insist(lambda: self.client.claim(claim))
             if found.done:
                 raise NothingLeftError(found.sentence)
             if found.sentence and found.sentence != said:
@@ -130,7 +109,7 @@ class Membership:
                 self.around.note(said)
             if found.number is not None:
                 break
-            await self._pause(min(max(found.seconds, _RETRY_SECONDS), _LONGEST_SHARD_WAIT_SECONDS))
+            await self.around.pause(min(max(found.seconds, RETRY_SECONDS), _LONGEST_SHARD_WAIT_SECONDS))
         self.shard = TaskShard(found.number, shard.count)
         self._heard(asked_at)
         self._begin()
@@ -148,10 +127,10 @@ class Membership:
             limits=tuple(self.shared),
         )
         asked_at = self.around.clock()
-        await self._insistently(lambda: self.client.join(join))
+        await self._silence.insist(lambda: self.client.join(join))
         self._run_id, self._reported_at = run_id, asked_at
         self.budget = GrantedBudget(0, spent, self._hurry, self.group)
-        await self._insistently(self._beat)
+        await self._silence.insist(self._beat)
         if not self._has_budget:
             self.budget = None
         self._begin()
@@ -167,7 +146,9 @@ class Membership:
             try:
                 await self._beat()
             except SilentError as error:
-                self._bear(error)
+                if (found := self._borne(error)) is not None:
+                    self._fail(found)
+                    return
             except (RunStoppedError, UserError) as error:
                 self._fail(error)
                 return
@@ -220,30 +201,19 @@ class Membership:
 
     def _heard(self, asked_at: float) -> None:
         """The coordinator answered what was asked then."""
-        self._heard_at = asked_at
         if self.shard is not None:
             self.limits.hold(asked_at + SHARD_SECONDS - _MARGIN_SECONDS)
-        if self._silence is not None and self._silence.noted:
-            self.around.note(f"the coordinator at {self.where} answers again, and requests go on")
-        self._silence = None
+        self._silence.end(asked_at)
 
-    def _bear(self, error: SilentError) -> None:
-        """The coordinator is silent: go on with what is held, say so when that has ended, and stop after a while."""
-        self._silence = self._silence or _Waiting(self.around.clock())
-        is_held_up = self.limits.are_leased or self.budget is not None or self.shard is not None
-        silent_seconds = self.around.clock() - self._heard_at
-        if not is_held_up or silent_seconds < RATE_SECONDS:
-            return
-        if not self._silence.noted:
-            self._silence.noted = True
-            self.around.note(
-                f"the coordinator at {self.where} does not answer ({error}); what it granted ends or is used up, so no more is "
-                f"sent; waiting up to {self.patience_seconds:.0f} s for it, then the run stops and can be continued"
-            )
-        if silent_seconds > RATE_SECONDS + self.patience_seconds:
-            self._fail(
-                EndpointsError(f"the coordinator at {self.where} has not answered for {silent_seconds:.0f} s ({error})")
-            )
+    def _borne(self, error: SilentError) -> EndpointsError | None:
+        """The coordinator is silent: why the work has to stop, if it has to."""
+        if not (self.limits.are_leased or self.budget is not None or self.shard is not None):
+            return None  # nothing here ends
+        try:
+            self._silence.bear(error)
+        except EndpointsError as enough:
+            return enough
+        return None
 
     def _fail(self, error: RunStoppedError | UserError) -> None:
         self.error = self.error or error
@@ -255,26 +225,6 @@ class Membership:
             f"shard {self.shard} was given to another process, since this one was not heard of for {SHARD_SECONDS:g} s; nothing "
             "more is asked here, and what was answered is kept"
         )
-
-    async def _insistently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """Ask until there is an answer, as long as patience allows."""
-        began, noted = self.around.clock(), False
-        while True:
-            try:
-                return await ask()
-            except SilentError as error:
-                if self.around.clock() - began > self.patience_seconds:
-                    raise EndpointsError(f"the coordinator at {self.where} does not answer ({error})") from error
-                if not noted:
-                    noted = True
-                    self.around.note(
-                        f"the coordinator at {self.where} does not answer ({error}); waiting up to "
-                        f"{self.patience_seconds:.0f} s for it"
-                    )
-            await self._pause(_RETRY_SECONDS)
-
-    async def _pause(self, seconds: float) -> None:
-        await stoppable(self.around.sleep, self.around.stop)(seconds)
 
     async def _leave(self) -> None:
         """Give back what is held; a shard that is done has to be known as done, or it would be made a second time."""
@@ -299,7 +249,7 @@ class Membership:
                 return  # another process has it all by now, or this was read before
             else:
                 return
-            await self.around.sleep(_RETRY_SECONDS)
+            await self.around.sleep(RETRY_SECONDS)
 
 
 async def _awaited(awaitable: Awaitable[None]) -> None:

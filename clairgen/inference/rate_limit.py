@@ -67,9 +67,12 @@ class RateLimiter:
         self._recent = _RecentRate(clock)
 
     def configure(self, configured: RateLimits, burst: float) -> None:
-        """Keep to another configured limit from now on; what was announced and learned stays."""
+        """Keep to another configured limit from now on; what was announced and learned stays, and so do tokens that are owed."""
+        before, now = self._limits.tokens_per_minute, self._clock()
         self._configured, self._burst = configured, max(1.0, burst * _BURST_KEPT)
         self._keep_the_lower()
+        if before and self._limits.tokens_per_minute and self._next_token > now:
+            self._next_token = now + (self._next_token - now) * before / self._limits.tokens_per_minute
         rate = self.requests_per_minute
         # A permit that was given out at a lower rate does not delay those at a higher one.
         self._next_request = min(self._next_request, self._clock() + (_MINUTE / rate if rate else 0.0))

@@ -13,7 +13,8 @@ from clairgen.config.prices import PICODOLLARS
 from clairgen.config.role import Role
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
 from clairgen.coordination.leased_limits import limits_in_words
-from clairgen.coordination.membership import Membership, Surroundings
+from clairgen.coordination.membership import Membership
+from clairgen.coordination.silence import Surroundings
 from clairgen.errors import ConfigError, DrainedError, RunStoppedError, UserError
 from clairgen.inference.factory import configured_limits
 from clairgen.inference.registered import servers_of
@@ -98,6 +99,16 @@ async def shard_to_make(
             f"such as shards/{SHARD_MARK}"
         )
     return await member.claim(shard, work_of(config, planned), _on_this_machine(run))
+
+
+def require_direct(shard: LeasedShard, roles: Mapping[str, Role]) -> None:
+    """Raise ConfigError for a role that goes by batch: whoever gets the shard next could not collect them, and pay again."""
+    for name, role in roles.items():
+        if role.delivery != "direct":
+            raise ConfigError(
+                f"models.{name} has `delivery: {role.delivery}`, whose batches only one run directory can collect, and --shard "
+                f"{shard} may give a shard to another machine; name the shard, as --shard i/{shard.count}"
+            )
 
 
 def with_shard(place: str, shard: TaskShard | None, option: str) -> str:

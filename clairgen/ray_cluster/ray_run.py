@@ -53,7 +53,7 @@ async def shards_made(
             progress.note(shares)
     configuration = Configuration("")
     async with _served(share, run, on_ray, configuration, progress, stop):
-        words = shard_options(options, count)
+        words = shard_options(options, count, on_ray.shard_cpus)
         jobs = [
             ShardJob(shard, configuration.yaml, words, copy_of(options.copy_to, shard))
             for shard in (TaskShard(number, count) for number in range(1, count + 1))

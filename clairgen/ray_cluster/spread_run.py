@@ -59,6 +59,14 @@ class SpreadRun:
                     f"--run {self.path} was not made on a cluster; go on with it without --on ray, or name a new folder"
                 )
 
+    def require_nothing_unmerged(self) -> None:
+        """Raise RunError for shards that are not merged yet, of which an estimate over the run would know nothing."""
+        if (self.shards / _SHARDS_FILE).exists() and not RunDirectory(self.path).database.exists():
+            raise RunError(
+                f"the shards of {self.path} have begun and are not merged yet, so an estimate would count what they have; run "
+                "the command without --dry-run"
+            )
+
     def settled_count(self, named: int | None, nodes: int, copy_to: str | None) -> int:
         """How many shards the run has, which it keeps from its first command on, as it does the place of their copies.
 
@@ -98,7 +106,7 @@ def check_options(options: Options, on_ray: OnRay) -> None:
         raise ConfigError("options of vLLM are given, and no model for it; name one with --vllm")
 
 
-def shard_options(options: Options, shards: int) -> tuple[str, ...]:
+def shard_options(options: Options, shards: int, shard_cpus: float) -> tuple[str, ...]:
     """The options of `clairgen generate` that each of so many shards is given; a budget is divided unless it is coordinated."""
     words: list[str] = []
     if options.coordinator is not None:
@@ -107,6 +115,8 @@ def shard_options(options: Options, shards: int) -> tuple[str, ...]:
         words += ["--budget-usd", plain_figure(options.budget_usd)] if options.budget_usd is not None else []
     elif options.budget_usd is not None:
         words += ["--budget-usd", f"{math.floor(options.budget_usd / shards * 1e9) / 1e9:.9f}"]
+    jobs = max(0, math.ceil(shard_cpus) - 1) if options.jobs is None else options.jobs
+    words += ["--jobs", str(jobs)]  # by default as many as the CPUs that are reserved, not as the node has
     if options.limit is not None:
         words += ["--limit", str(options.limit)]
     if options.copy_every != COPY_SECONDS:

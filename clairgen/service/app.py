@@ -18,8 +18,8 @@ from clairgen.errors import ClairgenError, ReplacedError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
-from clairgen.service.coordinator.coordinator import Coordinator
 from clairgen.service.coordinator.coordinator_routes import coordinator_routes
+from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.estimates import Estimates, estimate_routes
 from clairgen.service.job_pages import job_buttons, job_pages
 from clairgen.service.job_routes import job_file_routes, job_routes
@@ -79,7 +79,7 @@ def service(
     """
     runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
     estimates = Estimates(jobs.policy)
-    operations = Operations(root, jobs, is_working)
+    operations = Operations(root, jobs, is_working, coordinator)
     app = FastAPI(
         title="clairgen",
         version=__version__,

@@ -12,7 +12,7 @@ from clairgen.errors import RetryableError
 from clairgen.inference.runtime import Runtime, open_transport
 from clairgen.inference.transport import Response, Timeouts, Transport
 from clairgen.service.app import service
-from clairgen.service.coordinator.coordinator import Coordinator
+from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.request_checks import allowed_hosts
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Tokens, read_tokens

@@ -78,6 +78,12 @@ async def test_the_bill_of_all_is_within_the_budget_of_the_group_and_a_larger_on
         60 * REVISER_PICODOLLARS / 10**12,
         60 * REVISER_PICODOLLARS / 10**12,
     )
+    shown = (await served.http.get("/groups")).text
+    assert "allotted of $1.00" in shown
+    assert f"<h2>{overview['group']}</h2>" in shown
+    metrics = (await served.http.get("/metrics")).text
+    assert f'clairgen_group_budget_usd{{group="{overview["group"]}"}} 1.0' in metrics
+    assert f'clairgen_group_members{{group="{overview["group"]}",state="ended"}} 2.0' in metrics
     async with reading(RunDirectory(tmp_path / "shards/1")) as store:
         assert await store.metadata.get("budget") is None  # the budget of all is not that of a shard
 
@@ -91,6 +97,10 @@ async def test_what_cannot_be_given_is_refused_before_anything_is_asked(tmp_path
         ("run/{shard}", Options(coordinator=AT), "no shard was asked for"),
         ("run", Options(coordinator=AT, no_budget=True), r"the budget is the group's; leave it out"),
     ]
+    by_batch = settings.models["target"].model_copy(update={"delivery": "batch"})
+    batches = settings.model_copy(update={"models": settings.models | {"target": by_batch}})
+    with pytest.raises(ConfigError, match="whose batches only one run directory can collect"):
+        await generate(batches, tmp_path / "{shard}", Options(shard=LeasedShard(2), coordinator=AT))
     for run, options, sentence in cases:
         with pytest.raises(ConfigError, match=re.escape(sentence)):
             await generate(settings, tmp_path / run, options, runtime=served.runtime())

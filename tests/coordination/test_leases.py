@@ -321,6 +321,21 @@ def test_a_shard_has_one_holder_and_is_given_on_when_its_holder_is_silent() -> N
     assert claim("f", 1) == 1  # by its number it can be gone on with
 
 
+def test_a_process_holds_one_shard_however_often_it_asks() -> None:
+    machine = Machine(FakeClock())
+
+    def claim(session: str) -> int | None:
+        claimed, rows = machine.group.claim(Claim(session=session, work="w", count=3, holder="node 1"))
+        machine.keep(rows)
+        return claimed.number
+
+    assert [claim("a"), claim("b")] == [1, 2]
+    machine.keep(machine.group.leave(Leave(session="a", done=False)))
+    assert claim("b") == 2  # though the first is free again, and was this machine's too
+    machine.keep(machine.group.leave(Leave(session="b", done=True)))
+    assert [row.state for row, _ in machine.group.shards.rows()] == ["", "done"]
+
+
 def test_members_that_disagree_are_refused_until_nobody_is_at_work() -> None:
     clock = FakeClock()
     machine = Machine(clock, budget=5 * 10**12)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
-from clairgen.coordination.membership import Membership, Surroundings
+from clairgen.coordination.membership import Membership
+from clairgen.coordination.silence import Surroundings
 from clairgen.coordination.wire import RATE_SECONDS, SHARD_SECONDS, EndpointLimit
 from clairgen.errors import ENDPOINTS, REPLACED, ConfigError, DrainedError, EndpointsError, ReplacedError, exit_code
 from clairgen.inference.announced_limits import RateLimits

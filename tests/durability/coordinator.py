@@ -216,6 +216,44 @@ async def trial(folder: Path, *, tasks: int, rate: int, cut_seconds: float) -> N
     assert set(codes_of_rest) == {0}
 
 
+async def takeover(folder: Path, *, tasks: int) -> None:
+    """A shard's machine is lost: another one goes on from the copy, and what the lost one may have spent beyond it counts."""
+    settings, root = folder / "config.yaml", folder / "runs"
+    root.mkdir(parents=True)
+    source = write_tasks(folder / "tasks.jsonl", questions(tasks))
+    paid, say, processes, port = Paid(), sys.stdout.write, list[asyncio.subprocess.Process](), free_port()
+    budget_usd = 1.2 * tasks * PICODOLLARS / 10**12
+    async with ScriptedEndpoint(paid.reply) as endpoint, ended(processes):
+        roles = {"target": FREE, "stronger": FREE, "reviser": {"requests_per_minute": 900}}
+        settings.write_text(config_text(endpoint.url, source, **roles))
+        processes.append(await coordinator(root, port))
+
+        async def shard(machine: str) -> asyncio.subprocess.Process:
+            arguments: list[str | Path] = ["--shard", "lease/1", "--run", folder / machine / "{shard}"]
+            arguments += ["--copy-to", f"file://{folder}/copies/{{shard}}", "--copy-every", "1"]
+            arguments += ["--coordinator", f"http://127.0.0.1:{port}", "--budget-usd", f"{budget_usd:g}"]
+            process = await started("generate", settings, *arguments)
+            processes.append(process)
+            return process
+
+        lost = await shard("lost")
+        while len(committed(folder / "lost" / "1")) < 1.5 * tasks:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.1)
+        lost.kill()
+        await lost.wait()
+        had, before = committed(folder / "lost" / "1"), len(endpoint.asked)
+        codes = await _ended([await shard("other")])
+        again = sum(request["seed"] in had for request in endpoint.asked[before:])
+        async with httpx.AsyncClient() as client:
+            [group] = (await client.get(f"http://127.0.0.1:{port}/api/coordinator")).json()
+    say(
+        f"taken over: exit code {codes}; of {len(had):,} answers on the lost disk {again} were asked again; bill "
+        f"${paid.bill / 10**12:.4f}, ${group['allotted_usd']:.4f} counted, budget ${budget_usd:.4f}\n"
+    )
+    assert codes == [0]
+    assert paid.bill <= group["allotted_usd"] * 10**12 <= budget_usd * 10**12
+
+
 async def _ended(running: Sequence[asyncio.subprocess.Process]) -> list[int]:
     codes = []
     for one in running:
@@ -232,9 +270,10 @@ async def _ended(running: Sequence[asyncio.subprocess.Process]) -> list[int]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("--tasks", 1500), ("--rate", 900), ("--cut-seconds", 40)):
+    for name, default in (("--tasks", 3000), ("--rate", 900), ("--cut-seconds", 60)):
         parser.add_argument(name, type=int, default=default)
     for variable in ("CLAIRGEN_COORDINATOR", "CLAIRGEN_TOKEN_MEMBER"):
         os.environ.pop(variable, None)
     with tempfile.TemporaryDirectory() as name:
         asyncio.run(trial(Path(name), **vars(parser.parse_args())))
+        asyncio.run(takeover(Path(name) / "takeover", tasks=300))

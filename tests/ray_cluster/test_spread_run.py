@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.errors import ConfigError
+from clairgen.coordination.coordinator_client import CoordinatorAddress
+from clairgen.errors import ConfigError, RunError
 from clairgen.pipeline.generate import Options
 from clairgen.ray_cluster import OnRay
 from clairgen.ray_cluster.equal_shares import share_of, share_sentence
@@ -36,8 +37,18 @@ def test_one_shard_and_limits_that_are_not_there_are_not_mentioned() -> None:
 
 
 def test_the_shares_of_a_budget_are_never_more_than_it() -> None:
-    words = shard_options(Options(budget_usd=10, limit=5, retry_failed=True, reuse=("/other",)), 3)
-    assert words == ("--budget-usd", "3.333333333", "--limit", "5", "--retry-failed", "--reuse", "/other")
+    words = shard_options(Options(budget_usd=10, limit=5, retry_failed=True, reuse=("/other",)), 3, 2.0)
+    assert words == (
+        "--budget-usd",
+        "3.333333333",
+        "--jobs",
+        "1",
+        "--limit",
+        "5",
+        "--retry-failed",
+        "--reuse",
+        "/other",
+    )
 
 
 def test_a_run_keeps_the_number_of_its_shards_and_the_place_of_their_copies(tmp_path: Path) -> None:
@@ -49,6 +60,21 @@ def test_a_run_keeps_the_number_of_its_shards_and_the_place_of_their_copies(tmp_
         run.settled_count(4, 5, "s3://bucket/run")
     with pytest.raises(ConfigError, match=r"the run was begun with --copy-to s3://bucket/run; go on so"):
         run.settled_count(None, 5, None)
+
+
+def test_an_estimate_knows_nothing_of_shards_that_are_not_merged(tmp_path: Path) -> None:
+    run = SpreadRun(tmp_path / "run")
+    run.require_nothing_unmerged()
+    run.create()
+    run.settled_count(2, 1, None)
+    with pytest.raises(RunError, match="have begun and are not merged yet"):
+        run.require_nothing_unmerged()
+
+
+def test_a_coordinated_budget_is_not_divided() -> None:
+    coordinator = CoordinatorAddress("http://head:8321", group="mine")
+    words = shard_options(Options(budget_usd=10, coordinator=coordinator, jobs=3), 3, 1.0)
+    assert words == ("--coordinator", "http://head:8321", "--group", "mine", "--budget-usd", "10", "--jobs", "3")
 
 
 def test_each_shard_has_a_copy_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
-"""The HTTP API of the coordinator, under /api/coordinator: for members of groups, model servers, and whoever looks after them."""
+"""The HTTP API of the coordinator, under /api/coordinator, for members, model servers and operators; and a page of its groups."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, ModelServer
 from clairgen.service.answers import Answered
-from clairgen.service.coordinator.coordinator import Coordinator
+from clairgen.service.coordinator.saved_groups import Coordinator
+from clairgen.service.rendering import page
 from clairgen.service.runs import NotAllowedError
 
 GroupName = Annotated[
@@ -18,7 +19,7 @@ RunId = Annotated[str, Path(max_length=100, description="The id of the run, as t
 
 def coordinator_routes(coordinator: Coordinator | None) -> tuple[APIRouter, ...]:
     """The routes over a coordinator; without one they refuse with a sentence."""
-    return _for_operators(coordinator), _for_members(coordinator), _for_servers(coordinator)
+    return _for_operators(coordinator), _for_members(coordinator), _for_servers(coordinator), _pages(coordinator)
 
 
 def _for_operators(coordinator: Coordinator | None) -> APIRouter:
@@ -86,6 +87,16 @@ def _for_members(coordinator: Coordinator | None) -> APIRouter:
     async def leave_group(group: GroupName, leave: Leave) -> Response:
         await _required(coordinator).leave(group, leave)
         return Response(status_code=204)
+
+    return routes
+
+
+def _pages(coordinator: Coordinator | None) -> APIRouter:
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/groups")
+    async def groups(request: Request) -> Response:
+        return page(request, "groups.html", {"groups": [] if coordinator is None else await coordinator.overview()})
 
     return routes
 

@@ -48,6 +48,10 @@ class ShardHolders:
                 f"the group {group} splits these tasks into {other} shards, and {claim.count} were asked for; give the same N "
                 "everywhere, or another --group"
             )
+        own = self._held_by(claim.session)
+        if own is not None and (own.row.work, own.row.number) == (claim.work, claim.number or own.row.number):
+            own.ends_at = self._clock() + SHARD_SECONDS  # asked again, since the answer got lost
+            return Claimed(number=own.row.number), own.row
         if (number := self._free_one(claim)) is None:
             return self._refused(claim), None
         before = self._held.get((claim.work, number))
@@ -63,10 +67,10 @@ class ShardHolders:
 
     def renew(self, session: str) -> bool:
         """A holder reports: whether the shard is still its own, also where its lease ended and nobody asked for the shard."""
-        found = [one for one in self._held.values() if one.row.session == session and one.row.state == HELD]
-        for one in found:
-            one.ends_at = self._clock() + SHARD_SECONDS
-        return bool(found)
+        if (found := self._held_by(session)) is None:
+            return False
+        found.ends_at = self._clock() + SHARD_SECONDS
+        return True
 
     def release(self, session: str, *, done: bool) -> list[ShardRow]:
         """A holder gives its shard up, done or not; what has to be on disk then."""
@@ -79,6 +83,10 @@ class ShardHolders:
                 )
                 released.append(one.row)
         return released
+
+    def _held_by(self, session: str) -> _Held | None:
+        """What a process holds, which is one shard at most."""
+        return next((one for one in self._held.values() if one.row.session == session and one.row.state == HELD), None)
 
     def _free_one(self, claim: Claim) -> int | None:
         numbers = range(1, claim.count + 1) if claim.number is None else [claim.number]
@@ -97,7 +105,7 @@ class ShardHolders:
 
     def _is_free(self, claim: Claim, number: int) -> bool:
         held = self._held.get((claim.work, number))
-        if held is None or not held.row.state or held.row.session == claim.session:
+        if held is None or not held.row.state:
             return True
         if held.row.state == DONE:
             return claim.number is not None  # by its number it can be gone on with
