@@ -115,13 +115,13 @@ class Membership:
         self._begin()
         return self.shard
 
-    async def join(self, run_id: str, run: str, place: str, spent: int, budget: int | None) -> None:
+    async def join(self, run_id: str, run: str, location: str, spent: int, budget: int | None) -> None:
         """Begin to work on a run, which has `spent` so many picodollars. Raises ConfigError where the group has other limits."""
         join = Join(
             session=self.session,
             run_id=run_id,
             run=run[:1000],
-            place=place,
+            location=location,
             spent=spent,
             budget=budget,
             limits=tuple(self.shared),

@@ -100,12 +100,12 @@ class Claimed(Wire):
 
 
 class Join(Wire):
-    """A process begins to work on a run. `place` says where its database is, `run` is its name for people."""
+    """A process begins to work on a run. `location` says where its database is, `run` is its name for people."""
 
     session: Name
     run_id: Name
     run: Text
-    place: Text
+    location: Text
     spent: Picodollars
     budget: Picodollars | None = None
     limits: Annotated[tuple[EndpointLimit, ...], Field(max_length=1000)] = ()

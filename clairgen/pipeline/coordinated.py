@@ -111,15 +111,15 @@ def require_direct(shard: LeasedShard, roles: Mapping[str, Role]) -> None:
             )
 
 
-def with_shard(place: str, shard: TaskShard | None, option: str) -> str:
+def with_shard(location: str, shard: TaskShard | None, option: str) -> str:
     """A path or URL that an option names, with the shard's number filled in. Raises ConfigError where there is no shard."""
-    if SHARD_MARK not in place:
-        return place
+    if SHARD_MARK not in location:
+        return location
     if shard is None:
         raise ConfigError(
-            f"{option} {place} has {SHARD_MARK} in it, and no shard was asked for; give --shard, or leave that out"
+            f"{option} {location} has {SHARD_MARK} in it, and no shard was asked for; give --shard, or leave that out"
         )
-    return place.replace(SHARD_MARK, str(shard.number))
+    return location.replace(SHARD_MARK, str(shard.number))
 
 
 def named_alone(named: NamedBudget, member: Membership | None) -> NamedBudget:
@@ -145,7 +145,7 @@ async def joined(held: Session, member: Membership | None, named: NamedBudget) -
     await member.join(
         run_id,
         _on_this_machine(held.directory.path),
-        place_of(held.directory),
+        location_of(held.directory),
         spent,
         None if budget_usd is None else int(budget_usd * PICODOLLARS),
     )
@@ -170,7 +170,7 @@ async def settle_membership(member: Membership | None, store: Store, *, is_done:
         member.is_done, member.spent = is_done, (await store.spending.total()).total
 
 
-def place_of(directory: RunDirectory) -> str:
+def location_of(directory: RunDirectory) -> str:
     """Where a run's database is, the same as long as it is this very file: a copy of it may lack what was spent last."""
     found = directory.database.stat()
     return f"{socket.gethostname()}:{found.st_dev}:{found.st_ino}"

@@ -39,7 +39,7 @@ class EndpointRow:
 class MemberRow:
     """A run of a group, whether a process works on it or not.
 
-    `run` is its name for people, `place` where its database is, `session` the process that works on it and `sequence` the last
+    `run` is its name for people, `location` where its database is, `session` the process that works on it and `sequence` the last
     of that one's messages. It may cost `allotted`, of which `spent` is known to be spent; `lost` is what an earlier copy of it
     may have cost besides.
     """
@@ -47,7 +47,7 @@ class MemberRow:
     group_name: str
     run_id: str
     run: str
-    place: str
+    location: str
     session: str
     sequence: int
     allotted: int

@@ -73,7 +73,7 @@ MIGRATIONS: Final = (
         group_name TEXT NOT NULL,
         run_id TEXT NOT NULL,
         run TEXT NOT NULL,
-        place TEXT NOT NULL,
+        location TEXT NOT NULL,
         session TEXT NOT NULL,
         sequence INTEGER NOT NULL,
         allotted INTEGER NOT NULL,

@@ -52,7 +52,7 @@ async def measured(members: int, reports: int, every: int) -> None:
             client = CoordinatorClient(transport, CoordinatorAddress(f"http://127.0.0.1:{port}"), "g")
             for n in range(members):
                 join = Join(
-                    session=f"m{n}", run_id=f"m{n}", run="run", place="p", spent=0, budget=10**15, limits=tuple(PAID)
+                    session=f"m{n}", run_id=f"m{n}", run="run", location="p", spent=0, budget=10**15, limits=tuple(PAID)
                 )
                 await client.join(join)
             before = processor_seconds(serving.pid)

@@ -85,7 +85,7 @@ class Sender:
 
     def join(self) -> None:
         """Begin."""
-        joined = Join(session=self.name, run_id=self.name, run="r", place="p", spent=0, limits=(LIMIT,))
+        joined = Join(session=self.name, run_id=self.name, run="r", location="p", spent=0, limits=(LIMIT,))
         self.machine.keep(self.machine.group.join(joined))
 
     @property
@@ -193,7 +193,9 @@ def test_a_429_of_one_member_pauses_all_and_lowers_what_all_have() -> None:
     clock = FakeClock()
     machine = Machine(clock)
     for name in ("a", "b"):
-        machine.keep(machine.group.join(Join(session=name, run_id=name, run="r", place="p", spent=0, limits=(LIMIT,))))
+        machine.keep(
+            machine.group.join(Join(session=name, run_id=name, run="r", location="p", spent=0, limits=(LIMIT,)))
+        )
     told = EndpointUse(endpoint="paid", sent=15, waiting=1, pauses=1, pause_seconds=20)
     machine.beat(Beat(session="a", run_id="a", sequence=1, endpoints=(told,)))
     heard = machine.beat(
@@ -214,14 +216,14 @@ def test_a_429_of_one_member_pauses_all_and_lowers_what_all_have() -> None:
 class Payer:
     """A process at work on a run, which reserves before it asks. `disk` is what its run's own store accounts for."""
 
-    def __init__(self, run: str, place: str, disk: int, machine: Machine, chance: random.Random) -> None:
+    def __init__(self, run: str, location: str, disk: int, machine: Machine, chance: random.Random) -> None:
         self.run, self.disk, self.machine, self.chance = run, disk, machine, chance
         self.session, self.sequence = f"{run}-{chance.randint(0, 10**9)}", 0
         self.reserved = list[int]()
         self.wanted = 0
         self.is_short = False
         self.budget = GrantedBudget(10_000, disk, asyncio.Event(), "g")
-        join = Join(session=self.session, run_id=run, run=run, place=place, spent=disk, budget=10_000)
+        join = Join(session=self.session, run_id=run, run=run, location=location, spent=disk, budget=10_000)
         machine.keep(machine.group.join(join))
 
     def ask(self) -> None:
@@ -344,7 +346,7 @@ def test_members_that_disagree_are_refused_until_nobody_is_at_work() -> None:
         given = LIMIT.model_copy(update=limits)
         machine.keep(
             machine.group.join(
-                Join(session=name, run_id=name, run=name, place="p", spent=0, budget=budget, limits=(given,))
+                Join(session=name, run_id=name, run=name, location="p", spent=0, budget=budget, limits=(given,))
             )
         )
 
@@ -363,7 +365,7 @@ def test_money_of_a_run_that_is_silent_stays_with_it_until_somebody_frees_it() -
     clock = FakeClock()
     machine = Machine(clock, budget=1000)
     for name in ("a", "b"):
-        machine.keep(machine.group.join(Join(session=name, run_id=name, run=name, place="p", spent=0)))
+        machine.keep(machine.group.join(Join(session=name, run_id=name, run=name, location="p", spent=0)))
     use = MoneyUse(spent=0, allotted=0, needed=10, wanted=400)
     machine.beat(Beat(session="a", run_id="a", sequence=1, money=use))
     assert machine.group.money.unallotted == 750
@@ -386,7 +388,7 @@ def replace_use(use: MoneyUse) -> MoneyUse:
 
 def test_a_message_that_comes_late_changes_nothing() -> None:
     machine = Machine(FakeClock(), budget=1000)
-    machine.keep(machine.group.join(Join(session="a", run_id="a", run="a", place="p", spent=0)))
+    machine.keep(machine.group.join(Join(session="a", run_id="a", run="a", location="p", spent=0)))
     high = MoneyUse(spent=0, allotted=0, needed=500, wanted=500)
     machine.beat(Beat(session="a", run_id="a", sequence=2, money=high))
     with pytest.raises(ReplacedError, match="older than one that was read before"):

@@ -222,7 +222,7 @@ async def takeover(folder: Path, *, tasks: int) -> None:
     root.mkdir(parents=True)
     source = write_tasks(folder / "tasks.jsonl", questions(tasks))
     paid, say, processes, port = Paid(), sys.stdout.write, list[asyncio.subprocess.Process](), free_port()
-    budget_usd = 1.2 * tasks * PICODOLLARS / 10**12
+    budget_usd = 2 * tasks * PICODOLLARS / 10**12
     async with ScriptedEndpoint(paid.reply) as endpoint, ended(processes):
         roles = {"target": FREE, "stronger": FREE, "reviser": {"requests_per_minute": 900}}
         settings.write_text(config_text(endpoint.url, source, **roles))

@@ -56,14 +56,14 @@ class Allotments:
         return self._clock() < max(account.seen_at + SHARD_SECONDS, self._quiet_until)
 
     def join(self, row: MemberRow) -> RunAccount:
-        """A process begins with a run, whose disk says what it has spent; the same place as before has all that was spent.
+        """A process begins with a run, whose disk says what it has spent; the same file as before has all that was spent.
 
-        In another place it is a copy, which may lack the latest: what the run was allotted beyond that may be spent.
+        In another file it is a copy, which may lack the latest: what the run was allotted beyond that may be spent.
         """
         known = self.accounts.get(row.run_id)
         lost = 0
         if known is not None:
-            unknown = 0 if known.row.place == row.place else max(0, known.row.allotted - row.spent)
+            unknown = 0 if known.row.location == row.location else max(0, known.row.allotted - row.spent)
             lost = known.row.lost + unknown
         account = RunAccount(replace(row, allotted=row.spent, lost=lost), 0, self._clock())
         self.accounts[row.run_id] = account

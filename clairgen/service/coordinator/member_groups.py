@@ -85,7 +85,7 @@ class Group:
                 self._add(limit)
                 changed.append(EndpointRow(self.row.name, **limit.model_dump()))
         row = MemberRow(
-            self.row.name, join.run_id, join.run, join.place, join.session, 0, join.spent, join.spent, 0, now()
+            self.row.name, join.run_id, join.run, join.location, join.session, 0, join.spent, join.spent, 0, now()
         )
         changed.append(self.money.join(row).row)
         return changed
