@@ -31,6 +31,8 @@ CODE = {
     "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],
     "tokens": ["clairgen/metrics/answer_lengths.py"],
     "qlora": [],
+    "copies": ["clairgen/copies/"],
+    "ray": ["clairgen/ray_cluster/"],
     "classroom": ["train/classroom_models/"],
     "docs": [],
     "dev": ["tests/"],

@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 
 from clairgen.cli.import_pairs import named_columns
-from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
-from clairgen.errors import ConfigError
+from clairgen.errors import FAILED, ConfigError
 from clairgen.reporting.sanitize import plain_line, safe_line
 
 

@@ -101,6 +101,7 @@ def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> N
         "generate hub.yaml --run new": "data",
         "generate local.yaml --run new": "local",
         "generate local.yaml --run new --dry-run": None,
+        "generate local.yaml --run new --on ray": "ray",
         "demo demo": "local",
         "evaluate questions q.jsonl --run eval --endpoint classroom:student --rule regex": "local",
         "evaluate questions q.jsonl --run eval --endpoint classroom:student --rule regex --dry-run": None,

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from clairgen.cli.output import exit_code
+from clairgen.errors import exit_code
 from clairgen.inference.runtime import Runtime
 from clairgen.service.job_worker import Lane, Outcome, Work, Worker
 from clairgen.store.job_queue import JobQueue
