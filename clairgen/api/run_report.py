@@ -1,11 +1,13 @@
 """Reports on the pairs of runs and on training runs. Optional packages are imported where they are needed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clairgen.api.reported_parts import reported_parts
+from clairgen.api.run_status import summed_counts
 from clairgen.errors import InputError, RunError
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
@@ -14,8 +16,9 @@ from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary
 from clairgen.pipeline.import_state import import_states
 from clairgen.pipeline.refilter import TOKENIZER
 from clairgen.pipeline.source_runs import TRAJECTORIES, NamedRun, source_runs
-from clairgen.reporting.report import RecipeReport, recipe_report
-from clairgen.store import RunDirectory, Store, reading
+from clairgen.reporting.recipe_report import ReportedPart, recipe_report
+from clairgen.reporting.report import RecipeReport
+from clairgen.store import Plan, RunDirectory, Store
 
 if TYPE_CHECKING:
     from clairgen.reporting.html import pairs_page
@@ -52,14 +55,15 @@ async def report(
         require_report_extra()
     reports: list[RecipeReport] = []
     samples: list[pairs_page.PairSample] = []
+    reads_columns = html is None and by is None and not matched
     async with source_runs(runs, source or ImportOptions(), keep, tell=tell, stop=stop) as named_runs:
         for run in named_runs:
             _refuse_training(run.path)
-            async with reading(RunDirectory(run.path), snapshot=True) as store:
+            async with reported_parts(run.path, reads_columns=reads_columns, tell=tell) as (facts, parts):
                 if by is not None:
-                    await _require_column(store, run.name, by)
+                    await _require_column(parts[0].store, run.name, by)
                 reports += await _run_report(
-                    store, run, tokenizer, length_tokenizer, by, matched, None if html is None else samples
+                    facts.plans, parts, run, tokenizer, length_tokenizer, by, matched, None if html is None else samples
                 )
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page
@@ -89,7 +93,8 @@ def report_training(*outs: Path | str, html: Path | str | None = None) -> "list[
 
 
 async def _run_report(
-    store: Store,
+    plans: Mapping[str, Plan],
+    parts: Sequence[ReportedPart],
     run: NamedRun,
     tokenizer: str | None,
     length_tokenizer: str | None,
@@ -98,19 +103,19 @@ async def _run_report(
     samples: "list[pairs_page.PairSample] | None",
 ) -> list[RecipeReport]:
     """The reports on the recipes of a run; a sample of their pairs is added to `samples`, if there are any."""
-    statuses, plans = await store.pairs.statuses(), await store.metadata.plans()
     if matched and len(plans) < 2:
         raise InputError(f"--matched compares the recipes of a run, and {run.name} has {len(plans)}; leave it out")
-    only = await _matched(store, list(plans)) if matched else None
+    only = await _matched(parts, list(plans)) if matched else None
+    statuses = summed_counts([await part.store.pairs.statuses() for part in parts])
     reports = []
     for recipe, plan in plans.items():
         if samples is not None:
             samples.append(_pair_sample(run.name, recipe))
         report = await recipe_report(
-            store,
+            parts,
             run.name,
             recipe,
-            tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER,
+            tokenizer or await parts[0].store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER,
             statuses.get(recipe, {}),
             samples[-1].add if samples is not None else None,
             imported_from=plan.imported_from,
@@ -123,10 +128,15 @@ async def _run_report(
     return reports
 
 
-async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
+async def _matched(parts: Sequence[ReportedPart], recipes: Sequence[str]) -> set[str]:
     """Ids of the tasks of which every recipe has a pair that is kept."""
     kept = [
-        {stored.task.id async for stored in store.pairs.made(recipe) if reason_to_skip(stored) is None}
+        {
+            stored.task.id
+            for part in parts
+            async for stored in part.store.pairs.made(recipe)
+            if reason_to_skip(stored) is None
+        }
         for recipe in recipes
     ]
     return set.intersection(*kept)

@@ -19,6 +19,7 @@ from clairgen.store.index_search import (
 from clairgen.store.index_sync import syncing
 from clairgen.store.judgements import JudgeOpinions, JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
+from clairgen.store.metric_segments import SegmentFolder, write_columns
 from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
@@ -26,6 +27,7 @@ from clairgen.store.review_queues import QueueProgress, ReviewQueue
 from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, revision_pair_id
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.search_words import SearchWords, search_words
+from clairgen.store.segment_figures import Bins, MetricSums, OutcomeFigures, SegmentFigures, figures_connection
 from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
 from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
@@ -40,6 +42,7 @@ from clairgen.store.votes import (
     majority,
     note_fault,
     one_spelling,
+    vote_numbers,
     voter_fault,
 )
 
@@ -54,6 +57,7 @@ __all__ = [
     "BatchNumbers",
     "BatchRecord",
     "Batches",
+    "Bins",
     "Call",
     "CastVote",
     "Certainty",
@@ -73,6 +77,8 @@ __all__ = [
     "MergeRecord",
     "MergedShard",
     "MetricRange",
+    "MetricSums",
+    "OutcomeFigures",
     "PairAdvice",
     "PairChoice",
     "PairCount",
@@ -89,6 +95,8 @@ __all__ = [
     "ScoreNumbers",
     "ScoreReply",
     "SearchWords",
+    "SegmentFigures",
+    "SegmentFolder",
     "Sent",
     "SortKey",
     "SourceIndex",
@@ -101,6 +109,7 @@ __all__ = [
     "Vote",
     "VoteNumbers",
     "WaitingLine",
+    "figures_connection",
     "index_file",
     "majority",
     "merging",
@@ -116,6 +125,8 @@ __all__ = [
     "search_words",
     "short_write",
     "syncing",
+    "vote_numbers",
     "voter_fault",
+    "write_columns",
     "writing",
 ]

@@ -26,6 +26,18 @@ class JudgementNumbers:
     flipped: int
     in_both_orders: int
 
+    def __add__(self, other: "JudgementNumbers") -> "JudgementNumbers":
+        """The counts of the same judge in two runs together."""
+        return JudgementNumbers(
+            self.role,
+            self.first + other.first,
+            self.second + other.second,
+            self.ties + other.ties,
+            self.unreadable + other.unreadable,
+            self.flipped + other.flipped,
+            self.in_both_orders + other.in_both_orders,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeReply:

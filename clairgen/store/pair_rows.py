@@ -44,12 +44,20 @@ FROM pairs p JOIN messages m ON m.hash = p.prompt
 """The columns of a PairRow, in its order, of pairs `p`; conditions on `p` follow."""
 
 SELECT_FIGURES: Final = """
-SELECT p.id, p.position, p.task_id, coalesce(p.drop_reason, iif(p.chosen IS NULL, p.parse_status, NULL)) AS lost_by,
-    p.retried, p.failed_check, p.chosen IS NOT NULL AS is_decided, p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer
+SELECT p.id, p.position, p.task_id, coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status)) AS lost_by,
+    p.retried, p.failed_check, p.parse_status = 'ok' AS is_decided, p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer
 FROM pairs p
 """
-"""The columns of PairFigures, in its order."""
+"""The columns of PairFigures, in its order. They stand in the index `pairs_by_status`: no text is read for them."""
 
+SELECT_MEASURES: Final = """
+SELECT p.id, p.position, p.task_id, p.recipe, p.parse_status, p.retried, p.failed_check, p.levenshtein, p.jaccard, p.length_ratio,
+    p.tokenizer, p.metrics_version, p.filter_set
+FROM pairs p
+"""
+"""The columns of MeasuresRow, in its order. They stand in the index `pairs_by_status`: no text is read for them."""
+
+_NO_ANSWER: Final = Answer("", "stop", "", "")
 _REASONS_OF_REVISIONS = frozenset(
     {
         ParseStatus.NO_SOLUTION_HEADER,
@@ -113,6 +121,24 @@ class PairRow(NamedTuple):
     judged: int
 
 
+class MeasuresRow(NamedTuple):
+    """A row of SELECT_MEASURES."""
+
+    id: str
+    position: int
+    task_id: str
+    recipe: str
+    parse_status: str
+    retried: int
+    failed_check: str | None
+    levenshtein: int | None
+    jaccard: float
+    length_ratio: float | None
+    tokenizer: str
+    metrics_version: int
+    filter_set: int
+
+
 class PairFigures(NamedTuple):
     """What reports count of a pair. `lost_by` is why it is not kept: the reason of a filter, or why nothing was decided."""
 
@@ -134,6 +160,18 @@ class PairFigures(NamedTuple):
         if not self.is_decided:
             return None
         return Contrast(self.levenshtein, self.jaccard, self.length_ratio, self.tokenizer)
+
+
+def pair_without_texts(row: MeasuresRow, findings: tuple[Finding, ...]) -> StoredPair:
+    """The pair of a row of SELECT_MEASURES, with empty answers and no prompt: for what goes by its measures and findings."""
+    if row.parse_status == ParseStatus.OK:
+        outcome: Pair | Undecided = Pair(row.task_id, row.recipe, _NO_ANSWER, _NO_ANSWER)
+    else:
+        outcome = Undecided(row.task_id, row.recipe, ParseStatus(row.parse_status), (_NO_ANSWER,))
+    contrast = None
+    if row.levenshtein is not None and row.metrics_version == METRICS_VERSION:
+        contrast = Contrast(row.levenshtein, row.jaccard, row.length_ratio, row.tokenizer)
+    return StoredPair(row.id, Task(row.task_id, ()), outcome, contrast, findings, None, row.filter_set)
 
 
 def stored_pair(row: PairRow, findings: tuple[Finding, ...], scores: tuple[Score, ...] = ()) -> StoredPair:

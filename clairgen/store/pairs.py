@@ -16,14 +16,17 @@ from clairgen.store.completions import now
 from clairgen.store.judgements import judgement_rows
 from clairgen.store.pair_rows import (
     SELECT_FIGURES,
+    SELECT_MEASURES,
     SELECT_PAIRS,
     MadePair,
+    MeasuresRow,
     PairFigures,
     PairRow,
     chosen_text,
     drop_reason,
     finding_rows,
     no_findings_row,
+    pair_without_texts,
     rejected_text,
     request_rows,
     stored_pair,
@@ -125,7 +128,7 @@ class Pairs:
     async def cost_usd(self, recipe: str) -> float | None:
         """Cost of all completions that a recipe's pairs took; shared ones count in every recipe. None without prices."""
         sql = (
-            "SELECT sum(cost_usd) FROM completions WHERE key IN ("
+            "SELECT sum(cost_usd) FROM completions WHERE cost_usd IS NOT NULL AND key IN ("
             "SELECT r.key FROM pair_requests r JOIN pairs p ON p.id = r.pair_id WHERE p.recipe = ? AND p.status = 'made')"
         )
         cost: float | None = await self._reader.value(sql, (recipe,))
@@ -146,6 +149,17 @@ class Pairs:
                 yield stored
             after = rows[-1]["position"]
 
+    async def without_texts(self, recipe: str) -> AsyncIterator[StoredPair]:
+        """The same, with empty answers and no prompt, for what goes by measures and findings; no text is read."""
+        after = 0
+        where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
+        sql = f"{SELECT_MEASURES} {where} ORDER BY p.position LIMIT {_PAGE}"
+        while rows := [MeasuresRow._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
+            findings = await self._findings(rows)
+            for row in rows:
+                yield pair_without_texts(row, findings.get(row.id, ()))
+            after = rows[-1].position
+
     async def figures(self, recipe: str) -> AsyncIterator[list[PairFigures]]:
         """What reports count of all made pairs of a recipe, in the order of their tasks, without texts; a page at a time."""
         after = 0
@@ -158,7 +172,7 @@ class Pairs:
     async def unmeasured(self, recipe: str, tokenizer: str) -> int:
         """How many pairs of a recipe have no contrast by this version of the metrics under a tokenizer."""
         sql = (
-            "SELECT count(*) FROM pairs WHERE recipe = ? AND status = 'made' AND chosen IS NOT NULL "
+            "SELECT count(*) FROM pairs WHERE recipe = ? AND status = 'made' AND parse_status = 'ok' "
             "AND (levenshtein IS NULL OR metrics_version <> ? OR tokenizer <> ?)"
         )
         return int(await self._reader.value(sql, (recipe, METRICS_VERSION, tokenizer)))
@@ -215,7 +229,7 @@ class Pairs:
         scores = await scores_of_pairs(self._reader, [pair.id for pair in pairs])
         return [stored_pair(pair, findings.get(pair.id, ()), scores.get(pair.id, ())) for pair in pairs]
 
-    async def _findings(self, pairs: Sequence[PairRow]) -> Mapping[str, tuple[Finding, ...]]:
+    async def _findings(self, pairs: Sequence[PairRow | MeasuresRow]) -> Mapping[str, tuple[Finding, ...]]:
         """What each pair's own filter set found, by the pair's id."""
         by_set = defaultdict[int, list[str]](list)
         for pair in pairs:

@@ -270,9 +270,19 @@ CREATE TABLE batch_strays (          -- what came back and fits no line, or cann
 ) WITHOUT ROWID;
 """
 
+_FIGURES = """
+DROP INDEX pairs_by_status;
+-- All that reports and bounds on metrics go by stands in the index, so that they read no text: of a row, that comes after texts.
+CREATE INDEX pairs_by_status ON pairs (
+    recipe, status, position, id, task_id, parse_status, drop_reason, retried, failed_check, levenshtein, jaccard, length_ratio,
+    tokenizer, metrics_version, filter_set
+);
+CREATE INDEX completions_by_cost ON completions (key, cost_usd) WHERE cost_usd IS NOT NULL;
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS, _BATCHES),
+    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS, _BATCHES, _FIGURES),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

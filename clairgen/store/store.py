@@ -21,6 +21,7 @@ from clairgen.store.evaluations import StoredEvaluations
 from clairgen.store.imported_pairs import ImportedPairs
 from clairgen.store.judgements import Judgements
 from clairgen.store.metadata import FilterSets, Metadata
+from clairgen.store.metric_segments import MetricSegments
 from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
 from clairgen.store.review_queues import ReviewQueues
@@ -56,6 +57,7 @@ class Store:
     batches: Batches
     queues: ReviewQueues
     revisions: Revisions
+    segments: MetricSegments
 
 
 @asynccontextmanager
@@ -154,4 +156,5 @@ def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
         Batches(reader, write),
         ReviewQueues(reader, write),
         Revisions(reader, write),
+        MetricSegments(reader),
     )

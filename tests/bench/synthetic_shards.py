@@ -1,0 +1,122 @@
+"""Finished shards of a run that nobody made: any number of pairs with short texts and varied figures, written by SQL alone.
+
+A quarter of the pairs are dropped, one in ten is marked, one in fifty holds no revision; all requests have a cost.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from clairgen.filters.filter_settings import FilterSettings
+from clairgen.filters.registry import FILTERS_VERSION
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER, METRICS_VERSION
+from clairgen.pipeline.ingest import IngestState, state_row
+from clairgen.pipeline.refilter import TOKENIZER
+from clairgen.pipeline.run_shard import SHARD
+from clairgen.store import Plan, RunDirectory, writing
+
+RECIPE: Final = "clair"
+SETTINGS: Final = FilterSettings({"levenshtein": [None, 1500], "language": "off"})
+
+_NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :pairs)"
+_FILL: Final = (
+    f"""INSERT INTO messages (hash, body) {_NUMBERS}
+        SELECT printf('%064x', i * :shards + :shard), compressed('[{{"content":"How much is ' || i || ' and ' || :shard
+        || '?","role":"user"}}]') FROM n""",
+    f"""INSERT INTO tasks (position, id, messages) {_NUMBERS}
+        SELECT i * :shards + :shard, printf('task-%d', i * :shards + :shard), printf('%064x', i * :shards + :shard) FROM n""",
+    f"""INSERT INTO pairs (id, position, task_id, recipe, status, prompt, chosen, rejected, chosen_finish_reason,
+            rejected_finish_reason, chosen_model, rejected_model, reasoning, parse_status, parser_version, levenshtein, jaccard,
+            length_ratio, tokenizer, metrics_version, filter_set, made_at)
+        SELECT lower(hex(randomblob(16))), t.position, t.id, '{RECIPE}', 'made', t.messages,
+            iif(abs(t.position * 7919) % 50 = 0, NULL, 'The sum is ' || (t.position * 3) || ', which is **the answer** '
+                || substr(:filler, 1, abs(random()) % :longest)),
+            'I think it is ' || (t.position * 3) || substr(:filler, 1, abs(random()) % :longest),
+            'stop', 'stop', 'reviser', 'target', 'The working is missing.',
+            iif(abs(t.position * 7919) % 50 = 0, 'no-solution-header', 'ok'), 3,
+            abs(random()) % 2000, (abs(random()) % 1000) / 1000.0, 0.3 + (abs(random()) % 3000) / 1000.0,
+            '{DEFAULT_TOKENIZER}', {METRICS_VERSION}, 1, '2026-01-01T00:00:00+00:00'
+        FROM tasks t""",
+    """UPDATE pairs SET levenshtein = NULL, jaccard = NULL, length_ratio = NULL, tokenizer = NULL WHERE chosen IS NULL""",
+    """INSERT INTO filter_results (filter_set, pair_id, position, filter, action, reason, value)
+        SELECT 1, id, 0, 'length_ratio', 'drop', 'length-ratio-above', length_ratio FROM pairs WHERE length_ratio > 2.0
+        UNION ALL
+        SELECT 1, id, 0, 'length_ratio', 'drop', 'length-ratio-below', length_ratio FROM pairs WHERE length_ratio < 0.5
+        UNION ALL
+        SELECT 1, id, 1, 'levenshtein', 'drop', 'levenshtein-above', CAST(levenshtein AS REAL) FROM pairs
+            WHERE levenshtein > 1500
+        UNION ALL
+        SELECT 1, id, 2, 'revision_mention', 'mark', 'mentions-revision', 'corrected' FROM pairs
+            WHERE position % 10 = 0 AND chosen IS NOT NULL
+        UNION ALL
+        SELECT 1, id, 0, 'format', 'drop', parse_status, NULL FROM pairs WHERE chosen IS NULL""",
+    """UPDATE pairs SET drop_reason = (SELECT reason FROM filter_results f WHERE f.filter_set = 1 AND f.pair_id = pairs.id
+            AND f.action = 'drop' ORDER BY f.position LIMIT 1)""",
+    """INSERT INTO pair_requests (pair_id, purpose, key)
+        SELECT id, 'chosen', lower(hex(randomblob(32))) FROM pairs
+        UNION ALL SELECT id, 'rejected', lower(hex(randomblob(32))) FROM pairs""",
+    """INSERT INTO completions (key, role, model, sample, parameters, messages, text, finish_reason, prompt_tokens,
+            completion_tokens, latency_seconds, endpoint, cost_usd, created_at)
+        SELECT r.key, iif(r.purpose = 'chosen', 'reviser', 'target'), iif(r.purpose = 'chosen', 'reviser', 'target'), 0, '{}',
+            p.prompt, iif(r.purpose = 'chosen', coalesce(p.chosen, 'Nothing.'), p.rejected), 'stop', 20, 30, 0.5,
+            'http://127.0.0.1', 0.001, '2026-01-01T00:00:00+00:00'
+        FROM pair_requests r JOIN pairs p ON p.id = r.pair_id""",
+)
+
+
+def make_shards(folder: Path, pairs: int, shards: int, *, longest: int = 60, cores: int = 2) -> None:
+    """Write `shards` run directories into `folder` that have `pairs` pairs together, whose texts have some `longest` characters."""
+    with ProcessPoolExecutor(cores, get_context("spawn")) as others:
+        for _ in others.map(
+            _make_shard,
+            [folder / str(number) for number in range(1, shards + 1)],
+            [pairs // shards] * shards,
+            range(1, shards + 1),
+            [shards] * shards,
+            [longest] * shards,
+        ):
+            pass
+
+
+def _make_shard(path: Path, pairs: int, number: int, shards: int, longest: int) -> None:
+    run = RunDirectory(path)
+    run.create()
+    asyncio.run(_describe(run, number, shards, pairs * shards))
+    with contextlib.closing(sqlite3.connect(run.database, isolation_level=None)) as database:
+        from clairgen.store.statements import compressed
+
+        database.create_function("compressed", 1, compressed, deterministic=True)
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute("PRAGMA cache_size = -500000")
+        given = {
+            "pairs": pairs,
+            "shard": number,
+            "shards": shards,
+            "longest": longest,
+            "filler": "some more words " * 500,
+        }
+        database.execute("BEGIN")
+        for statement in _FILL:
+            database.execute(statement, {name: value for name, value in given.items() if f":{name}" in statement})
+        database.execute("COMMIT")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+async def _describe(run: RunDirectory, number: int, shards: int, rows: int) -> None:
+    async with writing(run) as store:
+        await store.metadata.initialize("synthetic")
+        await store.metadata.record_plan(Plan(RECIPE, {"models.target": "target"}, revises=True), changed=False)
+        await store.metadata.record_configuration("recipes: [clair]\n")
+        await store.metadata.put(SHARD, f"{number}/{shards}")
+        await store.metadata.put(*state_row(IngestState({"path": "synthetic"}, rows=rows, complete=True)))
+        await store.metadata.put(TOKENIZER, DEFAULT_TOKENIZER)
+
+        async def nothing():  # type: ignore[no-untyped-def]
+            return
+            yield
+
+        await store.filter_sets.replace(SETTINGS.model_dump_json(), FILTERS_VERSION, [RECIPE], nothing())
