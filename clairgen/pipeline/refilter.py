@@ -38,8 +38,8 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
 async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> int:
     """Filter all made pairs again; those whose contrast is under another tokenizer are measured again.
 
-    What the set in force has found is not looked for again where the filter's options are the same. Where all others go by what is
-    stored of a pair besides its texts, such as bounds on its contrast, no text is read.
+    What the set in force has found is not looked for again where the filter's options are the same. Where all others go by what
+    is stored of a pair besides its texts, such as bounds on its contrast, no text is read.
     """
     number, before = await _set_in_force(store)
     filters_in_force = FilterPipeline(settings, before)

@@ -11,7 +11,7 @@ from clairgen.records import FilterAction, StoredPair
 from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
 
-_LOST_BY = "coalesce(p.drop_reason, iif(p.chosen IS NULL, p.parse_status, NULL))"
+_LOST_BY = "coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status))"
 
 
 @dataclass(frozen=True, slots=True)

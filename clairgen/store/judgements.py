@@ -72,7 +72,7 @@ class Judgements:
         winner = "CASE a.choice WHEN 1 THEN a.shown_first WHEN 2 THEN a.shown_second END"
         sql = (
             f"SELECT p.id, a.role, min({winner}) AS low, max({winner}) AS high, count(*) - count(a.choice) AS without "
-            f"{_OF_MADE_PAIRS} WHERE a.recipe = ? AND a.round = 0 AND p.chosen IS NOT NULL "
+            f"{_OF_MADE_PAIRS} WHERE a.recipe = ? AND a.round = 0 AND p.parse_status = 'ok' "
             "AND p.id IN (SELECT pair_id FROM votes WHERE outdated_at IS NULL) GROUP BY p.id, a.role"
         )
         found = defaultdict[str, dict[str, int | None]](dict)

@@ -160,7 +160,10 @@ class FilterSets:
             ("INSERT INTO filter_sets (id, created_at, settings) VALUES (?, ?, ?)", (number, now(), settings)),
             metadata_row(_IN_FORCE, str(number)),
             metadata_row(_VERSION, f"{number}:{version}"),
-            *(("UPDATE pairs SET filter_set = ? WHERE recipe = ? AND status = 'made'", (number, name)) for name in recipes),
+            *(
+                ("UPDATE pairs SET filter_set = ? WHERE recipe = ? AND status = 'made'", (number, name))
+                for name in recipes
+            ),
         ]
         last = [(_KEPT_AGAIN, (name, number)) for name in recipes]
         await self._writer.exclusively(_statements(number, first, filtered, last))
@@ -180,7 +183,10 @@ async def _statements(
         group += finding_rows(entry.pair_id, number, entry.findings)
         if (reason := drop_reason(entry.findings)) is not None:
             group.append(
-                ("UPDATE pairs SET drop_reason = ? WHERE id = ? AND drop_reason IS NOT ?", (reason, entry.pair_id, reason))
+                (
+                    "UPDATE pairs SET drop_reason = ? WHERE id = ? AND drop_reason IS NOT ?",
+                    (reason, entry.pair_id, reason),
+                )
             )
         if entry.measured is not None:
             group.append(contrast_row(entry.pair_id, entry.measured))

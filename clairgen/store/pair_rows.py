@@ -28,14 +28,14 @@ from clairgen.store.completions import now
 from clairgen.store.statements import Statement, messages_of
 
 SELECT_PAIRS: Final = """
-SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, p.chosen, p.rejected,
+SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, t.chosen, t.rejected,
     p.chosen_finish_reason, p.rejected_finish_reason, p.chosen_model, p.rejected_model, p.chosen_removed, p.rejected_removed,
     chosen_request.key AS chosen_key, rejected_request.key AS rejected_key,
-    p.reasoning, p.parse_status, p.parser_version, p.retried, p.failed_check,
+    t.reasoning, p.parse_status, p.parser_version, p.retried, p.failed_check,
     p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set, d.objective, p.source_columns,
-    iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL) AS last_reply,
-    p.chosen IS NULL AND EXISTS (SELECT 1 FROM judgements j WHERE j.task_id = p.task_id AND j.recipe = p.recipe) AS judged
-FROM pairs p JOIN messages m ON m.hash = p.prompt
+    iif(t.chosen IS NULL, coalesce(t.unparsed, c.text), NULL) AS last_reply,
+    t.chosen IS NULL AND EXISTS (SELECT 1 FROM judgements j WHERE j.task_id = p.task_id AND j.recipe = p.recipe) AS judged
+FROM pairs p JOIN pair_texts t ON t.pair = p.number JOIN messages m ON m.hash = p.prompt
     LEFT JOIN pair_requests chosen_request ON chosen_request.pair_id = p.id AND chosen_request.purpose = 'chosen'
     LEFT JOIN pair_requests rejected_request ON rejected_request.pair_id = p.id AND rejected_request.purpose = 'rejected'
     LEFT JOIN completions c ON c.key = chosen_request.key
@@ -48,14 +48,14 @@ SELECT p.id, p.position, p.task_id, coalesce(p.drop_reason, iif(p.parse_status =
     p.retried, p.failed_check, p.parse_status = 'ok' AS is_decided, p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer
 FROM pairs p
 """
-"""The columns of PairFigures, in its order. They stand in the index `pairs_by_status`: no text is read for them."""
+"""The columns of PairFigures, in its order; no text is read for them."""
 
 SELECT_MEASURES: Final = """
 SELECT p.id, p.position, p.task_id, p.recipe, p.parse_status, p.retried, p.failed_check, p.levenshtein, p.jaccard, p.length_ratio,
     p.tokenizer, p.metrics_version, p.filter_set
 FROM pairs p
 """
-"""The columns of MeasuresRow, in its order. They stand in the index `pairs_by_status`: no text is read for them."""
+"""The columns of MeasuresRow, in its order; no text is read for them."""
 
 _NO_ANSWER: Final = Answer("", "stop", "", "")
 _REASONS_OF_REVISIONS = frozenset(
@@ -202,15 +202,15 @@ def rejected_text(outcome: Pair | Undecided) -> str:
     return _sides(outcome)[0].text
 
 
-def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> Statement:
-    """The statement that turns a pending pair into a made one."""
-    return _update(identity, _values(made, prompt_hash, filter_set))
+def update_rows(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> list[Statement]:
+    """The statements that turn a pending pair into a made one, and store its texts."""
+    return [_update(identity, _values(made, prompt_hash, filter_set)), _texts_row(identity, made.outcome)]
 
 
-def imported_row(
+def imported_rows(
     identity: str, position: int, made: MadePair, prompt_hash: str, filter_set: int, source_columns: Mapping[str, Any]
-) -> Statement:
-    """The statement that adds an imported pair; its position is that in the import, so that each pair has its own."""
+) -> list[Statement]:
+    """The statements that add an imported pair; its position is that in the import, so that each pair has its own."""
     values = {
         "id": identity,
         "position": position,
@@ -220,7 +220,8 @@ def imported_row(
         **_values(made, prompt_hash, filter_set),
     }
     marks = ", ".join("?" * len(values))
-    return f"INSERT INTO pairs ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+    row = f"INSERT INTO pairs ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+    return [row, _texts_row(identity, made.outcome)]
 
 
 def contrast_row(identity: str, contrast: Contrast) -> Statement:
@@ -320,13 +321,9 @@ def _values(made: MadePair, prompt_hash: str, filter_set: int) -> dict[str, Any]
     rejected, chosen = _sides(outcome)
     return _contrast_values(made.contrast) | {
         "status": "made",
-        "chosen": chosen_text(outcome),
-        "reasoning": outcome.reasoning,
         "parse_status": outcome.reason.value if isinstance(outcome, Undecided) else ParseStatus.OK.value,
         "parser_version": outcome.parser_version,
         "prompt": prompt_hash,
-        "rejected": rejected.text,
-        "unparsed": chosen.text if isinstance(outcome, Undecided) and chosen and not chosen.key else None,
         "chosen_finish_reason": chosen.finish_reason if chosen else None,
         "rejected_finish_reason": rejected.finish_reason,
         "chosen_model": chosen.model if chosen else None,
@@ -339,6 +336,17 @@ def _values(made: MadePair, prompt_hash: str, filter_set: int) -> dict[str, Any]
         "retried": outcome.retried,
         "failed_check": outcome.failed_check,
     }
+
+
+def _texts_row(identity: str, outcome: Pair | Undecided) -> Statement:
+    """The statement that stores the texts of a pair that has a row."""
+    first, last = _sides(outcome)
+    unparsed = last.text if isinstance(outcome, Undecided) and last is not None and not last.key else None
+    sql = (
+        "INSERT OR REPLACE INTO pair_texts (pair, chosen, rejected, unparsed, reasoning) "
+        "SELECT number, ?, ?, ?, ? FROM pairs WHERE id = ?"
+    )
+    return sql, (chosen_text(outcome), first.text, unparsed, outcome.reasoning, identity)
 
 
 def _contrast_values(contrast: Contrast | None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from clairgen.store.pair_rows import (
     rejected_text,
     request_rows,
     stored_pair,
-    update_row,
+    update_rows,
 )
 from clairgen.store.reader import Reader
 from clairgen.store.scores import score_rows, scores_of_pairs
@@ -69,7 +69,7 @@ class Pairs:
             *score_rows(identity, made.outcome),
             outdated_row(identity, chosen_text(made.outcome)),
             outdated_votes_row(identity, chosen_text(made.outcome), rejected_text(made.outcome)),
-            update_row(identity, made, prompt_hash, filter_set),
+            *update_rows(identity, made, prompt_hash, filter_set),
             no_findings_row(identity, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),

@@ -229,6 +229,7 @@ def outdated_votes_row(pair_id: str, chosen: str | None, rejected: str) -> State
     """The statement after which the votes on a pair no longer count, if it is about to get other answers."""
     sql = (
         "UPDATE votes SET outdated_at = ? WHERE pair_id = ? AND outdated_at IS NULL "
-        "AND NOT EXISTS (SELECT 1 FROM pairs WHERE id = ? AND chosen IS ? AND rejected IS ?)"
+        "AND NOT EXISTS (SELECT 1 FROM pairs p JOIN pair_texts t ON t.pair = p.number "
+        "WHERE p.id = ? AND t.chosen IS ? AND t.rejected IS ?)"
     )
     return sql, (now(), pair_id, pair_id, chosen, rejected)

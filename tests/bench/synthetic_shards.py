@@ -29,19 +29,18 @@ _FILL: Final = (
         || '?","role":"user"}}]') FROM n""",
     f"""INSERT INTO tasks (position, id, messages) {_NUMBERS}
         SELECT i * :shards + :shard, printf('task-%d', i * :shards + :shard), printf('%064x', i * :shards + :shard) FROM n""",
-    f"""INSERT INTO pairs (id, position, task_id, recipe, status, prompt, chosen, rejected, chosen_finish_reason,
-            rejected_finish_reason, chosen_model, rejected_model, reasoning, parse_status, parser_version, levenshtein, jaccard,
-            length_ratio, tokenizer, metrics_version, filter_set, made_at)
-        SELECT lower(hex(randomblob(16))), t.position, t.id, '{RECIPE}', 'made', t.messages,
-            iif(abs(t.position * 7919) % 50 = 0, NULL, 'The sum is ' || (t.position * 3) || ', which is **the answer** '
-                || substr(:filler, 1, abs(random()) % :longest)),
-            'I think it is ' || (t.position * 3) || substr(:filler, 1, abs(random()) % :longest),
-            'stop', 'stop', 'reviser', 'target', 'The working is missing.',
-            iif(abs(t.position * 7919) % 50 = 0, 'no-solution-header', 'ok'), 3,
-            abs(random()) % 2000, (abs(random()) % 1000) / 1000.0, 0.3 + (abs(random()) % 3000) / 1000.0,
-            '{DEFAULT_TOKENIZER}', {METRICS_VERSION}, 1, '2026-01-01T00:00:00+00:00'
-        FROM tasks t""",
-    """UPDATE pairs SET levenshtein = NULL, jaccard = NULL, length_ratio = NULL, tokenizer = NULL WHERE chosen IS NULL""",
+    f"""INSERT INTO pairs (id, position, task_id, recipe, status, prompt, chosen_finish_reason, rejected_finish_reason,
+            chosen_model, rejected_model, parse_status, parser_version, metrics_version, filter_set, made_at)
+        SELECT lower(hex(randomblob(16))), position, id, '{RECIPE}', 'made', messages, 'stop', 'stop', 'reviser', 'target',
+            iif(abs(position * 7919) % 50 = 0, 'no-solution-header', 'ok'), 3, {METRICS_VERSION}, 1, '2026-01-01T00:00:00+00:00'
+        FROM tasks""",
+    """INSERT INTO pair_texts (pair, chosen, rejected, reasoning)
+        SELECT number, iif(parse_status = 'ok', 'The sum is ' || (position * 3) || ', which is **the answer** '
+                || substr(:filler, 1, abs(random()) % :longest), NULL),
+            'I think it is ' || (position * 3) || substr(:filler, 1, abs(random()) % :longest), 'The working is missing.'
+        FROM pairs""",
+    f"""UPDATE pairs SET levenshtein = abs(random()) % 2000, jaccard = (abs(random()) % 1000) / 1000.0,
+            length_ratio = 0.3 + (abs(random()) % 3000) / 1000.0, tokenizer = '{DEFAULT_TOKENIZER}' WHERE parse_status = 'ok'""",
     """INSERT INTO filter_results (filter_set, pair_id, position, filter, action, reason, value)
         SELECT 1, id, 0, 'length_ratio', 'drop', 'length-ratio-above', length_ratio FROM pairs WHERE length_ratio > 2.0
         UNION ALL
@@ -51,9 +50,9 @@ _FILL: Final = (
             WHERE levenshtein > 1500
         UNION ALL
         SELECT 1, id, 2, 'revision_mention', 'mark', 'mentions-revision', 'corrected' FROM pairs
-            WHERE position % 10 = 0 AND chosen IS NOT NULL
+            WHERE position % 10 = 0 AND parse_status = 'ok'
         UNION ALL
-        SELECT 1, id, 0, 'format', 'drop', parse_status, NULL FROM pairs WHERE chosen IS NULL""",
+        SELECT 1, id, 0, 'format', 'drop', parse_status, NULL FROM pairs WHERE parse_status <> 'ok'""",
     """UPDATE pairs SET drop_reason = (SELECT reason FROM filter_results f WHERE f.filter_set = 1 AND f.pair_id = pairs.id
             AND f.action = 'drop' ORDER BY f.position LIMIT 1)""",
     """INSERT INTO pair_requests (pair_id, purpose, key)
@@ -62,9 +61,9 @@ _FILL: Final = (
     """INSERT INTO completions (key, role, model, sample, parameters, messages, text, finish_reason, prompt_tokens,
             completion_tokens, latency_seconds, endpoint, cost_usd, created_at)
         SELECT r.key, iif(r.purpose = 'chosen', 'reviser', 'target'), iif(r.purpose = 'chosen', 'reviser', 'target'), 0, '{}',
-            p.prompt, iif(r.purpose = 'chosen', coalesce(p.chosen, 'Nothing.'), p.rejected), 'stop', 20, 30, 0.5,
+            p.prompt, iif(r.purpose = 'chosen', coalesce(t.chosen, 'Nothing.'), t.rejected), 'stop', 20, 30, 0.5,
             'http://127.0.0.1', 0.001, '2026-01-01T00:00:00+00:00'
-        FROM pair_requests r JOIN pairs p ON p.id = r.pair_id""",
+        FROM pair_requests r JOIN pairs p ON p.id = r.pair_id JOIN pair_texts t ON t.pair = p.number""",
 )
 
 
