@@ -38,6 +38,8 @@ from clairgen.store.statements import Write, messages_row
 from clairgen.store.votes import outdated_votes_row
 
 _PAGE = 512
+_PAGE_WITHOUT_TEXTS = 4000
+_LOST_BY = "coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,14 @@ class Pairs:
             found[row["recipe"]][row["drop_reason"]] = row["count"]
         return dict(found)
 
+    async def lost(self, recipe: str) -> dict[str, int]:
+        """Counts of a recipe's made pairs that are not kept, by reason: of the first filter that drops them, or of no decision."""
+        sql = (
+            f"SELECT {_LOST_BY} AS reason, count(*) AS count FROM pairs p WHERE recipe = ? AND status = 'made' "
+            "AND reason IS NOT NULL GROUP BY reason ORDER BY count DESC, reason"
+        )
+        return {row["reason"]: row["count"] for row in await self._reader.rows(sql, (recipe,))}
+
     async def cost_usd(self, recipe: str) -> float | None:
         """Cost of all completions that a recipe's pairs took; shared ones count in every recipe. None without prices."""
         sql = (
@@ -139,12 +149,18 @@ class Pairs:
         sql = "SELECT count(*) FROM pairs WHERE status = 'made' AND filter_set IS NOT ?"
         return int(await self._reader.value(sql, (filter_set,)))
 
-    async def made(self, recipe: str) -> AsyncIterator[StoredPair]:
-        """All made pairs of a recipe in the order of their tasks, a page in memory at a time."""
+    async def made(self, recipe: str, lost_by: Sequence[str] | None = None) -> AsyncIterator[StoredPair]:
+        """All made pairs of a recipe in the order of their tasks, a page in memory at a time.
+
+        With `lost_by` only those that are kept, and those that are lost for one of these reasons, which `lost` counts.
+        """
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
+        if lost_by is not None:
+            where += f" AND ({_LOST_BY} IS NULL OR {_LOST_BY} IN (SELECT value FROM json_each(?)))"
+        given = () if lost_by is None else (json.dumps(lost_by),)
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT {_PAGE}"
-        while rows := await self._reader.rows(sql, (recipe, after)):
+        while rows := await self._reader.rows(sql, (recipe, after, *given)):
             for stored in await self._stored(rows):
                 yield stored
             after = rows[-1]["position"]
@@ -153,7 +169,7 @@ class Pairs:
         """The same, with empty answers and no prompt, for what goes by measures and findings; no text is read."""
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        sql = f"{SELECT_MEASURES} {where} ORDER BY p.position LIMIT {_PAGE}"
+        sql = f"{SELECT_MEASURES} {where} ORDER BY p.position LIMIT {_PAGE_WITHOUT_TEXTS}"
         while rows := [MeasuresRow._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
             findings = await self._findings(rows)
             for row in rows:
@@ -164,7 +180,7 @@ class Pairs:
         """What reports count of all made pairs of a recipe, in the order of their tasks, without texts; a page at a time."""
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        sql = f"{SELECT_FIGURES} {where} ORDER BY p.position LIMIT {_PAGE}"
+        sql = f"{SELECT_FIGURES} {where} ORDER BY p.position LIMIT {_PAGE_WITHOUT_TEXTS}"
         while page := [PairFigures._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
             yield page
             after = page[-1].position
