@@ -128,7 +128,7 @@ class Pairs:
         return dict(found)
 
     async def lost(self, recipe: str) -> dict[str, int]:
-        """Counts of a recipe's made pairs that are not kept, by reason: of the first filter that drops them, or of no decision."""
+        """Counts of a recipe's made pairs that are not kept, by the reason of the first filter or of there being no decision."""
         sql = (
             f"SELECT {_LOST_BY} AS reason, count(*) AS count FROM pairs p WHERE recipe = ? AND status = 'made' "
             "AND reason IS NOT NULL GROUP BY reason ORDER BY count DESC, reason"

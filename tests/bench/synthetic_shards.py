@@ -1,11 +1,13 @@
 """Finished shards of a run that nobody made: any number of pairs with short texts and varied figures, written by SQL alone.
 
-A quarter of the pairs are dropped, one in ten is marked, one in fifty holds no revision; all requests have a cost.
+Two thirds of the pairs are dropped, one in ten is marked, one in fifty holds no revision; of each pair one answer is stored,
+with a cost.
 """
 
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,11 +19,13 @@ from clairgen.metrics.contrast import DEFAULT_TOKENIZER, METRICS_VERSION
 from clairgen.pipeline.ingest import IngestState, state_row
 from clairgen.pipeline.refilter import TOKENIZER
 from clairgen.pipeline.run_shard import SHARD
-from clairgen.store import Plan, RunDirectory, writing
+from clairgen.store import FilterResult, Plan, RunDirectory, writing
+from clairgen.store.statements import compressed
 
 RECIPE: Final = "clair"
 SETTINGS: Final = FilterSettings({"levenshtein": [None, 1500], "language": "off"})
 
+# ruff: noqa: S608 - the names and numbers of this module
 _NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :pairs)"
 _FILL: Final = (
     f"""INSERT INTO messages (hash, body) {_NUMBERS}
@@ -30,17 +34,21 @@ _FILL: Final = (
     f"""INSERT INTO tasks (position, id, messages) {_NUMBERS}
         SELECT i * :shards + :shard, printf('task-%d', i * :shards + :shard), printf('%064x', i * :shards + :shard) FROM n""",
     f"""INSERT INTO pairs (id, position, task_id, recipe, status, prompt, chosen_finish_reason, rejected_finish_reason,
-            chosen_model, rejected_model, parse_status, parser_version, metrics_version, filter_set, made_at)
+            chosen_model, rejected_model, parse_status, parser_version, metrics_version, filter_set, made_at, tokenizer,
+            levenshtein, jaccard, length_ratio)
         SELECT lower(hex(randomblob(16))), position, id, '{RECIPE}', 'made', messages, 'stop', 'stop', 'reviser', 'target',
-            iif(abs(position * 7919) % 50 = 0, 'no-solution-header', 'ok'), 3, {METRICS_VERSION}, 1, '2026-01-01T00:00:00+00:00'
-        FROM tasks""",
+            'ok', 3, {METRICS_VERSION}, 1, '2026-01-01', '{DEFAULT_TOKENIZER}', abs(random()) % 2000,
+            (abs(random()) % 1000) / 1000.0, 0.4 + (abs(random()) % 2000) / 1000.0
+        FROM tasks WHERE position % 50 > 0
+        UNION ALL
+        SELECT lower(hex(randomblob(16))), position, id, '{RECIPE}', 'made', messages, 'stop', 'stop', 'reviser', 'target',
+            'no-solution-header', 3, {METRICS_VERSION}, 1, '2026-01-01', NULL, NULL, NULL, NULL
+        FROM tasks WHERE position % 50 = 0""",
     """INSERT INTO pair_texts (pair, chosen, rejected, reasoning)
         SELECT number, iif(parse_status = 'ok', 'The sum is ' || (position * 3) || ', which is **the answer** '
                 || substr(:filler, 1, abs(random()) % :longest), NULL),
             'I think it is ' || (position * 3) || substr(:filler, 1, abs(random()) % :longest), 'The working is missing.'
         FROM pairs""",
-    f"""UPDATE pairs SET levenshtein = abs(random()) % 2000, jaccard = (abs(random()) % 1000) / 1000.0,
-            length_ratio = 0.3 + (abs(random()) % 3000) / 1000.0, tokenizer = '{DEFAULT_TOKENIZER}' WHERE parse_status = 'ok'""",
     """INSERT INTO filter_results (filter_set, pair_id, position, filter, action, reason, value)
         SELECT 1, id, 0, 'length_ratio', 'drop', 'length-ratio-above', length_ratio FROM pairs WHERE length_ratio > 2.0
         UNION ALL
@@ -54,21 +62,19 @@ _FILL: Final = (
         UNION ALL
         SELECT 1, id, 0, 'format', 'drop', parse_status, NULL FROM pairs WHERE parse_status <> 'ok'""",
     """UPDATE pairs SET drop_reason = (SELECT reason FROM filter_results f WHERE f.filter_set = 1 AND f.pair_id = pairs.id
-            AND f.action = 'drop' ORDER BY f.position LIMIT 1)""",
+            AND f.action = 'drop' ORDER BY f.position LIMIT 1)
+            WHERE id IN (SELECT pair_id FROM filter_results WHERE action = 'drop')""",
     """INSERT INTO pair_requests (pair_id, purpose, key)
-        SELECT id, 'chosen', lower(hex(randomblob(32))) FROM pairs
-        UNION ALL SELECT id, 'rejected', lower(hex(randomblob(32))) FROM pairs""",
+        SELECT id, 'chosen', lower(hex(randomblob(32))) FROM pairs ORDER BY id""",
     """INSERT INTO completions (key, role, model, sample, parameters, messages, text, finish_reason, prompt_tokens,
             completion_tokens, latency_seconds, endpoint, cost_usd, created_at)
-        SELECT r.key, iif(r.purpose = 'chosen', 'reviser', 'target'), iif(r.purpose = 'chosen', 'reviser', 'target'), 0, '{}',
-            p.prompt, iif(r.purpose = 'chosen', coalesce(t.chosen, 'Nothing.'), t.rejected), 'stop', 20, 30, 0.5,
-            'http://127.0.0.1', 0.001, '2026-01-01T00:00:00+00:00'
-        FROM pair_requests r JOIN pairs p ON p.id = r.pair_id JOIN pair_texts t ON t.pair = p.number""",
+        SELECT r.key, 'reviser', 'reviser', 0, '{}', p.prompt, 'The sum is one.', 'stop', 20, 30, 0.5, 'http://127.0.0.1', 0.001, ''
+        FROM pair_requests r JOIN pairs p ON p.id = r.pair_id ORDER BY r.key""",
 )
 
 
 def make_shards(folder: Path, pairs: int, shards: int, *, longest: int = 60, cores: int = 2) -> None:
-    """Write `shards` run directories into `folder` that have `pairs` pairs together, whose texts have some `longest` characters."""
+    """Write `shards` run directories into `folder` with `pairs` pairs together; a text is up to `longest` longer."""
     with ProcessPoolExecutor(cores, get_context("spawn")) as others:
         for _ in others.map(
             _make_shard,
@@ -86,9 +92,8 @@ def _make_shard(path: Path, pairs: int, number: int, shards: int, longest: int) 
     run.create()
     asyncio.run(_describe(run, number, shards, pairs * shards))
     with contextlib.closing(sqlite3.connect(run.database, isolation_level=None)) as database:
-        from clairgen.store.statements import compressed
-
         database.create_function("compressed", 1, compressed, deterministic=True)
+        database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA cache_size = -500000")
         given = {
@@ -102,7 +107,7 @@ def _make_shard(path: Path, pairs: int, number: int, shards: int, longest: int) 
         for statement in _FILL:
             database.execute(statement, {name: value for name, value in given.items() if f":{name}" in statement})
         database.execute("COMMIT")
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("PRAGMA journal_mode = WAL")
 
 
 async def _describe(run: RunDirectory, number: int, shards: int, rows: int) -> None:
@@ -114,8 +119,9 @@ async def _describe(run: RunDirectory, number: int, shards: int, rows: int) -> N
         await store.metadata.put(*state_row(IngestState({"path": "synthetic"}, rows=rows, complete=True)))
         await store.metadata.put(TOKENIZER, DEFAULT_TOKENIZER)
 
-        async def nothing():  # type: ignore[no-untyped-def]
-            return
-            yield
+        await store.filter_sets.replace(SETTINGS.model_dump_json(), FILTERS_VERSION, [RECIPE], _nothing())
 
-        await store.filter_sets.replace(SETTINGS.model_dump_json(), FILTERS_VERSION, [RECIPE], nothing())
+
+async def _nothing() -> AsyncIterator[FilterResult]:
+    for one in ():
+        yield one
