@@ -7,6 +7,7 @@
     │   ├── RunError                   the run directory: missing, in use, changed, newer
     │   │   └── InUseError             another process works in the folder: wait until it ends
     │   ├── StoreError                 the database: disk full, read-only, damaged
+    │   ├── CopyError                  the copy of a run: out of reach, of another run, damaged
     │   └── MissingExtraError          an optional package that this command needs
     ├── RequestError                   one request to one model
     │   ├── RetryableError             send it again, perhaps elsewhere
@@ -16,6 +17,8 @@
     └── RunStoppedError                stop the run, which can be continued
         ├── EndpointsError             the endpoints' fault; exit code 3
         ├── BudgetError                the next request does not fit the budget; exit code 2
+        ├── CopyStoppedError           the copy of the run is too far behind; exit code 4
+        │   └── TakenOverError         another session keeps the copy by now; exit code 4
         ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
         └── DrainedError               the user stopped the run; exit code 130
 
@@ -51,6 +54,10 @@ class InUseError(RunError):
 
 class StoreError(UserError):
     """The database cannot be written or read: disk full, read-only folder, damage."""
+
+
+class CopyError(UserError):
+    """The copy of a run cannot be written or read: its storage is out of reach, or what is there is damaged or another run's."""
 
 
 class MissingExtraError(UserError):
@@ -134,6 +141,14 @@ class BudgetError(RunStoppedError):
     def __init__(self, message: str, enough_usd: float | None) -> None:
         super().__init__(message)
         self.enough_usd = enough_usd
+
+
+class CopyStoppedError(RunStoppedError):
+    """The copy lacks more than it may: see to its storage, then continue the run."""
+
+
+class TakenOverError(CopyStoppedError):
+    """Another session keeps the copy by now, restored from it: go on there."""
 
 
 class DetachedError(RunStoppedError):

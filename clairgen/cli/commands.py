@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
     "merge": "Make one run of shards that generate --shard made, each answer once; what was merged before adds nothing.",
+    "restore": "Make a run directory of the copy that generate --copy-to kept, checked by SQLite before it is in its place.",
     "import": "Import pairs of any data set into a run, to report on, filter, export and train on them. No model is asked.",
     "lint": "Look for what is wrong with preference data: duplicates, leaks, cut or empty answers, cues, length bias and more.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",

@@ -15,6 +15,7 @@ from rich.text import Text
 from clairgen.pipeline.progress import Counters, RoleCounters
 from clairgen.pipeline.progress_words import (
     availability_words,
+    copy_words,
     money_words,
     pairs_words,
     time_left_words,
@@ -66,7 +67,7 @@ class CountersView:
         if self.is_stopping:
             yield from shown(lines(Text(STOPPING, style="yellow")))
         yield from shown(lines(_head(counters, width)))
-        words = filter(None, (money_words(counters), time_left_words(counters)))
+        words = filter(None, (money_words(counters), copy_words(counters), time_left_words(counters)))
         yield from shown(lines(Text("; ".join(words))))
         if counters.roles:
             yield from shown(lines(_roles(counters, width, room)))

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from clairgen.cli.counters_view import CountersView
 from clairgen.pipeline.progress import Counters, Money, Progress
-from clairgen.pipeline.progress_words import money_words, pairs_words, time_left_words
+from clairgen.pipeline.progress_words import copy_words, money_words, pairs_words, time_left_words
 from clairgen.reporting.sanitize import plain_text, safe_line
 from clairgen.wording import counted
 
@@ -128,4 +128,4 @@ def _print_notes(progress: Progress, console: Console) -> None:
 
 
 def _money_and_time(counters: Counters) -> str:
-    return "; ".join(filter(None, (money_words(counters), time_left_words(counters))))
+    return "; ".join(filter(None, (money_words(counters), copy_words(counters), time_left_words(counters))))

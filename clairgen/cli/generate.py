@@ -15,6 +15,7 @@ from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
+from clairgen.copies import COPY_SECONDS
 from clairgen.errors import BudgetError, DetachedError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
@@ -66,6 +67,19 @@ def generate_command(
             "--detach", help="Leave once all that is left waits in batches; the same command later collects them."
         ),
     ] = False,
+    copy_to: Annotated[
+        str | None,
+        typer.Option(
+            "--copy-to",
+            metavar="URL",
+            help="Keep a copy of the run there while it goes on: a folder, or any URL of fsspec such as s3://bucket/run. A new "
+            "run directory is restored from it.",
+            show_default=False,
+        ),
+    ] = None,
+    copy_every: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="The seconds of work that a lost machine may cost with --copy-to.")
+    ] = COPY_SECONDS,
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
@@ -91,6 +105,8 @@ def generate_command(
         no_budget=no_budget,
         detach=detach,
         shard=named_shard(shard, os.environ) if shard is not None else None,
+        copy_to=copy_to,
+        copy_every=copy_every,
     )
     if dry_run:
         print_estimate(loaded, run, options)
@@ -205,6 +221,8 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     command += ["--shard", str(options.shard)] if options.shard is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
+    command += ["--copy-to", options.copy_to] if options.copy_to is not None else []
+    command += ["--copy-every", f"{options.copy_every:g}"] if options.copy_every != COPY_SECONDS else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--detach"] if options.detach else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final, TextIO
 
-from clairgen.errors import ClairgenError, DrainedError, EndpointsError
+from clairgen.errors import ClairgenError, CopyStoppedError, DrainedError, EndpointsError
 
 _WRITABLE_BYTES = select.PIPE_BUF  # a pipe that is ready takes as many without blocking
 _PATIENCE_SECONDS = 0.1  # for a reader that is only slow
@@ -25,6 +25,8 @@ USER: Final = 2
 """Something the user has to fix, or the budget is reached."""
 ENDPOINTS: Final = 3
 """The endpoints cannot serve."""
+COPY: Final = 4
+"""The copy of the run cannot be kept."""
 DRAINED: Final = 130
 """Stopped by Ctrl-C or SIGTERM."""
 
@@ -33,6 +35,8 @@ def exit_code(error: ClairgenError) -> int:
     """The exit code that an error ends the command with."""
     if isinstance(error, EndpointsError):
         return ENDPOINTS
+    if isinstance(error, CopyStoppedError):
+        return COPY
     return DRAINED if isinstance(error, DrainedError) else USER
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, field_validator
 
-from clairgen.config.role import Strict
+from clairgen.config.field_checks import Strict
 from clairgen.parsing.rubric_reply import criterion_key
 from clairgen.records import OVERALL
 

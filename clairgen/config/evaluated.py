@@ -6,9 +6,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
+from clairgen.config.field_checks import Strict
 from clairgen.config.file import with_absolute_endpoints
 from clairgen.config.models import RunConfig, numbered_roles
-from clairgen.config.role import Role, Strict
+from clairgen.config.role import Role
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
 

@@ -1,17 +1,20 @@
-"""Checks of single fields: base URLs that a request can be sent to, and secrets, which are refused without being printed.
+"""What every part of a configuration refuses: unknown keys, what is no text, and secrets, which are never printed.
 
 Secrets are recognised by their look and by the names of fields.
 A configuration is saved with its run and its parts go into logs and cards, so that a key in it would be published with the data.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
-from urllib.parse import parse_qs, unquote, urlsplit
+from pathlib import Path
+from typing import Annotated, Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from clairgen.conversations import is_encodable
 from clairgen.patterns import lazy_pattern
 
+Positive = Annotated[int, Field(gt=0)]
 _KEY: Final = lazy_pattern(
     r"(?<![A-Za-z0-9])(?:"
     r"sk-(?:[a-z0-9]{1,10}-)*(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{16,}"
@@ -43,7 +46,25 @@ _FIELDS: Final = frozenset(
 """Names of fields that hold secrets, in lower case and without `-` and `_`."""
 _SHORTEST_KEY = 24
 _SHORTEST_WORD = 3  # letters or digits, on average, in a name that a person made up
-_QUERY: Final = "api-version"  # Azure's; nothing else is known to belong into a base URL, and a key must not
+
+
+class Strict(BaseModel):
+    """A part of the configuration: unknown keys, infinite numbers and texts that cannot be written are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _texts_can_be_written(cls, value: object) -> object:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str | Path) and ("\0" in str(text) or not is_encodable(str(text))):
+                raise ValueError("it contains a NUL character or half a surrogate pair, which is not text; remove it")
+            if isinstance(text, str) and contains_key(text):
+                raise ValueError(
+                    "it contains what looks like an API key, which must not stand in a file; revoke the key if others saw it, "
+                    "export a new one and name its variable in api_key_env"
+                )
+        return value
 
 
 def contains_key(text: str) -> bool:
@@ -56,34 +77,9 @@ def is_variable_name(name: str) -> bool:
     return _VARIABLE.fullmatch(name) is not None and not contains_key(name) and not _is_random(name)
 
 
-def has_user_info(url: str) -> bool:
-    """Whether a URL may hold a user name or a password, in whatever spelling: an @, percent-encoded or of another width."""
-    for _ in range(3):
-        url = unquote(unicodedata.normalize("NFKC", url))
-    return "@" in url
-
-
 def secret_field(content: Mapping[str, Any]) -> str | None:
     """The name of a field, however deep, that holds a secret by its name or by the look of its value."""
     return next(_secret_fields(content, ""), None)
-
-
-def check_url(endpoint: str) -> None:
-    """Raise ValueError for a base URL that no request can be sent to, or that contains a secret."""
-    try:
-        parts = urlsplit(endpoint)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"{endpoint!r} is not a URL: {error}") from error
-    if parts.fragment or set(parse_qs(parts.query, keep_blank_values=True)) - {_QUERY}:
-        raise ValueError(
-            "an endpoint is a base URL, without # and with no query but Azure's ?api-version=...; "
-            "other fields of the request go into `extra`, keys into api_key_env or `headers`"
-        )
-    if not host or any(character.isspace() for character in endpoint):
-        raise ValueError(f"{endpoint!r} has no host; give a base URL such as http://localhost:8000/v1")
-    if (why := _transport_refuses(endpoint)) is not None:
-        raise ValueError(f"no request can be sent to {endpoint!r}: {why}; check its host and port")
 
 
 def _secret_fields(content: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - any JSON
@@ -113,22 +109,3 @@ def _is_random(name: str) -> bool:
         return False
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+", name)
     return len(words) * _SHORTEST_WORD > len(name.replace("_", ""))
-
-
-def _transport_refuses(url: str) -> str | None:
-    """Why the transport that is installed cannot send to a URL, as far as its parser knows; see `open_transport`."""
-    try:
-        from pyreqwest.http import Url
-    except ImportError:
-        import httpx
-
-        try:
-            httpx.URL(url)
-        except (ValueError, httpx.InvalidURL) as error:
-            return str(error)
-        return None
-    try:
-        Url(url)
-    except ValueError as error:
-        return str(error)
-    return None

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import yaml
 
+from clairgen.config.endpoint_checks import FILE_SCHEME
 from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
-from clairgen.config.role import FILE_SCHEME, Role
+from clairgen.config.role import Role
 from clairgen.config.strict_yaml import DUMPER, mapping, read_text, validated
 from clairgen.embedded.gguf import CLASSIFIER
 from clairgen.errors import ConfigError

@@ -10,7 +10,8 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from clairgen.config.criteria import Criterion, each_name_once
-from clairgen.config.role import Positive, Role, Strict
+from clairgen.config.field_checks import Positive, Strict
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER

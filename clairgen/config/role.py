@@ -1,27 +1,17 @@
 """A model in a role: what it is called, where it is served, how it is sampled, its rate limits and its price."""
 
 import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from clairgen.config.field_checks import check_url, contains_key, has_user_info, is_variable_name, secret_field
-from clairgen.conversations import is_encodable
-from clairgen.patterns import lazy_pattern
+from clairgen.config.batch_settings import BatchSettings, Delivery, check_delivery
+from clairgen.config.endpoint_checks import check_endpoint, check_headers, headers_with, variables_in
+from clairgen.config.field_checks import Positive, Strict, is_variable_name, secret_field
 from clairgen.records import Sampling
 from clairgen.wording import counted
 
-Positive = Annotated[int, Field(gt=0)]
-FILE_SCHEME: Final = "file:"
-"""How the address of a folder begins in which batches are files that somebody else answers."""
-_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:", "classifier:", FILE_SCHEME)
-_HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
-_SECRET_HEADER: Final = lazy_pattern(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
-_VARIABLE: Final = lazy_pattern(r"\$\{(\w+)\}")
 _SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model", "stream"}
 _OWN_FIELDS: Final = _SETTABLE | {"messages", "stream_options", "n"}
 _TOOLS: Final = {"tools", "functions"}
@@ -49,75 +39,11 @@ _RAW: Final = {"use_activation": False}  # the number before a sigmoid, which ma
 _FIELDS_OF_SCORES: Final = {"input", "text_1", "text_2"}
 
 
-class Strict(BaseModel):
-    """A part of the configuration: unknown keys, infinite numbers and texts that cannot be written are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _texts_can_be_written(cls, value: object) -> object:
-        for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str | Path) and ("\0" in str(text) or not is_encodable(str(text))):
-                raise ValueError("it contains a NUL character or half a surrogate pair, which is not text; remove it")
-            if isinstance(text, str) and contains_key(text):
-                raise ValueError(
-                    "it contains what looks like an API key, which must not stand in a file; revoke the key if others saw it, "
-                    "export a new one and name its variable in api_key_env"
-                )
-        return value
-
-
 class Price(Strict):
     """What a million tokens cost."""
 
     input: float = Field(ge=0, description="US dollars per million prompt tokens.")
     output: float = Field(ge=0, description="US dollars per million answer tokens.")
-
-
-class BatchSettings(Strict):
-    """How the requests of a role are put into batches."""
-
-    requests: Positive = Field(50_000, le=50_000, description="Most requests of one batch.")
-    megabytes: float = Field(200, gt=0, le=200, description="Most megabytes of one batch's file.")
-    enqueued_tokens: Positive | None = Field(
-        None,
-        description="Most tokens of prompts that may wait at the provider at once, as your account allows for the model; a batch "
-        "has at most as many.",
-    )
-    quiet_seconds: float = Field(
-        20, ge=0, le=86_400, description="A batch is submitted once no further request came for as long."
-    )
-    collect_seconds: float = Field(
-        600, ge=0, le=86_400, description="A batch is submitted at the latest as long after its first request."
-    )
-    auto_from: Positive = Field(
-        200, description="With `delivery: auto`: fewer requests than these are sent directly instead."
-    )
-    waiting: Positive = Field(
-        50_000,
-        le=10**6,
-        description="Most tasks that are begun while requests wait for their batches; each takes memory.",
-    )
-    poll_seconds: float = Field(
-        10, gt=0, le=3600, description="How soon a batch is looked at again; in time only every sixth of these times."
-    )
-    search_seconds: float = Field(
-        120,
-        ge=0,
-        le=86_400,
-        description="How long a batch whose creation got no answer is looked for at the provider before it is created again.",
-    )
-    api: Literal["openai", "anthropic"] | None = Field(
-        None,
-        description="Whose batches the endpoint has; left out, Anthropic's at api.anthropic.com and OpenAI's elsewhere.",
-    )
-    price_factor: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="What a batch costs as a share of the direct price; left out, the provider's in data/prices.yaml, or 1.",
-    )
 
 
 class Role(Strict):
@@ -232,7 +158,7 @@ class Role(Strict):
         description="Prices in US dollars, of the standard tier; left out, those of data/prices.yaml where it lists the model.",
     )
 
-    delivery: Literal["direct", "batch", "auto"] = Field(
+    delivery: Delivery = Field(
         "direct",
         description="How answers are fetched: one by one, through the provider's batches (cheaper, within a day), or `auto`: in "
         "batches while many wait, the rest directly. Changing it requests nothing again.",
@@ -241,20 +167,7 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _batches_go_to_one_provider(self) -> "Role":
-        in_files = any(endpoint.startswith(FILE_SCHEME) for endpoint in self.endpoints)
-        if in_files and self.delivery != "batch":
-            raise ValueError("a `file:` endpoint answers only batches; give it `delivery: batch`")
-        if self.delivery == "direct":
-            return self
-        if self.api != "chat":
-            raise ValueError(f"`delivery: {self.delivery}` is for models that write texts; leave it out")
-        if len(self.endpoints) != 1 or not self.endpoints[0].startswith(("http://", "https://", FILE_SCHEME)):
-            raise ValueError(
-                f"`delivery: {self.delivery}` needs exactly one endpoint: the URL of a provider that takes batches (up to /v1), "
-                "or `file:` and a folder"
-            )
-        if self.batches.api == "anthropic" and self.longest_answer is None:
-            raise ValueError("Anthropic's batches need max_tokens; give it")
+        check_delivery(self.delivery, self.api, self.endpoints, self.batches, self.longest_answer)
         return self
 
     @model_validator(mode="before")
@@ -338,38 +251,14 @@ class Role(Strict):
     @field_validator("headers")
     @classmethod
     def _headers_can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
-                raise ValueError(f"{name!r} is not a header that can be sent: use letters, digits and - in its name")
-            if name.lower() in _OWN_HEADERS:
-                raise ValueError(f"the header {name!r} is set by clairgen; leave it out")
-            named = _VARIABLE.findall(value)
-            if (
-                contains_key(value)
-                or not all(map(is_variable_name, named))
-                or (_SECRET_HEADER.search(name) and not named)
-            ):
-                raise ValueError(
-                    f"the header {name!r} holds a secret, which must not stand in a file; "
-                    "export it and write ${NAME} with the variable's name"
-                )
+        check_headers(headers)
         return headers
 
     @field_validator("endpoints")
     @classmethod
     def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
         for endpoint in endpoints:
-            if not endpoint.startswith(("gguf:", "classroom:", "classifier:", FILE_SCHEME)) and has_user_info(endpoint):
-                raise ValueError(
-                    "an endpoint must not hold a user name or password (an @); name the key's variable in api_key_env"
-                )
-            if not endpoint.startswith(_URL_SCHEMES):
-                raise ValueError(
-                    f"{endpoint!r} is not an endpoint: give a base URL such as http://localhost:8000/v1, "
-                    "gguf:PATH for a file that clairgen serves, or classroom:student"
-                )
-            if endpoint.startswith(("http://", "https://")):
-                check_url(endpoint)
+            check_endpoint(endpoint)
         return [endpoint.rstrip("/") for endpoint in endpoints]
 
     @field_validator("extra", mode="before")
@@ -432,9 +321,7 @@ class Role(Strict):
 
     def headers_with(self, variables: Mapping[str, str]) -> dict[str, str]:
         """The headers with the values of their variables, which must all be there."""
-        return {
-            name: _VARIABLE.sub(lambda found: variables[found.group(1)], value) for name, value in self.headers.items()
-        }
+        return headers_with(self.headers, variables)
 
     @property
     def batches(self) -> BatchSettings:
@@ -448,8 +335,3 @@ class Role(Strict):
             return 0
         limits = (self.max_tokens, self.max_completion_tokens, self.extra.get("max_completion_tokens"))
         return max((limit for limit in limits if isinstance(limit, int)), default=None)
-
-
-def variables_in(headers: Mapping[str, str]) -> list[str]:
-    """The environment variables that headers name."""
-    return [name for value in headers.values() for name in _VARIABLE.findall(value)]

@@ -15,6 +15,8 @@ _MINUTE = 60.0
 _LEAST_PER_MINUTE = 1 / 60  # fewer than one an hour: a mistake, or the limit of a day or a month
 LONGEST_WAIT_SECONDS = 3600.0
 """No server is waited for longer at a time: what it asks for beyond an hour is a mistake, or a limit of a day."""
+LONG_WAIT_SECONDS = 60.0
+"""The user is told of a longer wait that a server asks for."""
 _LONGEST_DURATION = 40  # characters
 _EPOCH_SECONDS = 1e9
 _EPOCH_MILLISECONDS = 1e12

@@ -10,6 +10,7 @@ from clairgen.inference.json_bodies import parsed_json
 
 _RENAMED: Final = {"stop": "stop_sequences", "max_completion_tokens": "max_tokens"}
 _NOT_TAKEN: Final = {"messages", "seed", "stream", "stream_options"}
+_UNPROCESSED: Final = {"canceled": "batch_cancelled", "expired": "batch_expired"}
 _STATUSES: Final = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -52,7 +53,8 @@ def converted_result(line: bytes) -> bytes:
         kind_of_error = str(inner.get("type")) if isinstance(inner, dict) else ""
         response = {"status_code": _STATUSES.get(kind_of_error, 500), "body": {"error": inner}}
         return _dumped(head | {"response": response, "error": None})
-    code = {"canceled": "batch_cancelled", "expired": "batch_expired"}.get(str(kind), str(kind))
+    if (code := _UNPROCESSED.get(str(kind))) is None:  # not understood, so it may have been paid for
+        return _dumped(head | {"response": {"status_code": kind, "body": None}, "error": None})
     return _dumped(head | {"response": None, "error": {"code": code, "message": f"the request is {kind}"}})
 
 

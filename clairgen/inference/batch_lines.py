@@ -19,11 +19,13 @@ from clairgen.inference.redaction import Redaction
 from clairgen.inference.rejections import error_body, shortened
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
 from clairgen.long_texts import off_loop
+from clairgen.patterns import lazy_pattern
 
 LONGEST_ID: Final = 64
 """Most characters of a custom_id; a content key has as many."""
 _LONG_BYTES = 200_000
 _ENVELOPE_BYTES = 100_000
+_NAMED: Final = lazy_pattern(r'"custom_id"\s*:\s*"([!#-~]{1,64})"')
 _UNPROCESSED: Final = {"batch_expired": "batch-expired", "batch_cancelled": "batch-cancelled"}
 
 
@@ -41,6 +43,11 @@ class UnreadableLine:
 
     why: str
     custom_id: str | None = None
+
+
+def ids_named_in(line: bytes) -> set[str]:
+    """The custom_ids in a line that cannot be read, as far as they stand there whole."""
+    return set(_NAMED.findall(line.decode("latin-1")))
 
 
 def request_line(custom_id: str, body: bytes, path: str = "/v1/chat/completions") -> bytes:
@@ -142,5 +149,23 @@ def _without_response(error: Any, body: Any, status: Any) -> RequestError:  # no
     for code, reason in _UNPROCESSED.items():
         if code in codes:
             return RetryableError(reason, said)
+    if not error and not _says_that_it_failed(status):
+        return unreadable(
+            f"the line has neither an answer nor an error (its status is {shortened(json.dumps(status))})"
+        )
     named = f"status {status}" if isinstance(status, int) else "no response"
     return RetryableError("batch-line-failed", f"the line has {named}: {said}", status=500, billed=body is not None)
+
+
+def unreadable(said: str) -> RequestFailedError:
+    """The error of a request whose result cannot be read: it was probably paid for, so it is not sent again."""
+    return RequestFailedError(
+        "result-unreadable",
+        f"{said}; the request is sent again only if you say so, since it was probably paid for",
+        billed=True,
+    )
+
+
+def _says_that_it_failed(status: object) -> bool:
+    """Whether a status is that of a request without an answer; 0 is what providers write for one that was not processed."""
+    return isinstance(status, int) and not isinstance(status, bool) and not 200 <= status < 300

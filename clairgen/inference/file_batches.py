@@ -8,10 +8,14 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+import orjson
+
 from clairgen.errors import RetryableError, UnusableEndpointError
+from clairgen.inference.batch_lines import ids_named_in
 from clairgen.inference.batch_service import RemoteBatch, RemoteFile, Tags
 
 T = TypeVar("T")
@@ -26,7 +30,7 @@ class FileBatches:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._counted: dict[str, int] = {}
+        self._counted: dict[str, _Counted] = {}
 
     async def upload(self, path: Path, tags: Tags) -> RemoteFile:
         """See `BatchService`."""
@@ -84,23 +88,19 @@ class FileBatches:
     def _looked_at(self, batch_id: str) -> RemoteBatch:
         requests, results = self._folder / f"{batch_id}{_REQUESTS}", self._folder / f"{batch_id}{_RESULTS}"
         cancelled = self._folder / f"{batch_id}{_CANCELLED}"
-        if cancelled.exists():
-            status, asked = "cancelled", cancelled
-        else:
-            status, asked = "in_progress", requests
+        asked = cancelled if cancelled.exists() else requests
         if batch_id not in self._counted:
-            self._counted[batch_id] = _lines(asked)
-        answered = _lines(results) if results.exists() else 0
-        if status == "in_progress" and answered >= self._counted[batch_id]:
-            status = "completed"
+            self._counted[batch_id] = _Counted(_ids(asked))
+        counted = self._counted[batch_id]
+        is_whole = results.exists() and counted.is_whole(results)
         return RemoteBatch(
             batch_id,
-            status,
+            "cancelled" if asked is cancelled else "completed" if is_whole else "in_progress",
             batch_id.removeprefix("clairgen-"),
             input_file_id=requests.name,
             output_file_id=results.name if results.exists() else None,
             created_at=asked.stat().st_mtime,
-            completed=answered,
+            completed=len(counted.named),
         )
 
     def _copy(self, path: Path, to: Path) -> None:
@@ -126,7 +126,42 @@ def _file(path: Path) -> RemoteFile:
     return RemoteFile(path.name, path.name, path.stat().st_size)
 
 
-def _lines(path: Path) -> int:
-    """How many lines a file has that are whole."""
+@dataclass(slots=True)
+class _Counted:
+    """Which of a batch's `requests` its file of results has lines for, as far as it was read, and other lines."""
+
+    requests: set[str]
+    named: set[str] = field(default_factory=set)
+    others: set[int] = field(default_factory=set)
+    read_bytes: int = 0
+    last: bytes = b""
+
+    def is_whole(self, results: Path) -> bool:
+        """Whether there is a line for each request, or one that may be; only what is new is read. Raises OSError."""
+        with results.open("rb") as stream:
+            stream.seek(self.read_bytes - len(self.last))
+            if stream.read(len(self.last)) != self.last:  # somebody writes it again
+                stream.seek(0)
+                self.named.clear()
+                self.others.clear()
+                self.read_bytes, self.last = 0, b""
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                self.read_bytes += len(line)
+                self.last = line
+                if line.strip():
+                    self._count(line)
+        return len(self.named) + len(self.others) >= len(self.requests)
+
+    def _count(self, line: bytes) -> None:
+        named = ids_named_in(line) & self.requests
+        self.named |= named
+        if not named:
+            self.others.add(hash(line))
+
+
+def _ids(path: Path) -> set[str]:
+    """The custom_ids of a file of requests."""
     with path.open("rb") as stream:
-        return sum(piece.count(b"\n") for piece in iter(lambda: stream.read(_PIECE_BYTES), b""))
+        return {orjson.loads(line)["custom_id"] for line in stream}

@@ -10,6 +10,7 @@ _DECISIVE = (
     *(b'"data"', b'"probs"', b'"score"'),
 )
 _MOST_DECISIVE = _DECISIVE[:4]
+_MOST_DIGITS = 4000
 _SHORT_BYTES = 1000  # in a longer body each search takes a microsecond
 _TEXT_PARTS = frozenset({"text", "output_text"})
 
@@ -17,7 +18,7 @@ _TEXT_PARTS = frozenset({"text", "output_text"})
 def parsed_json(body: bytes) -> tuple[Any, bool]:
     """The JSON of a body, None if it is not JSON, and whether bytes that are not UTF-8 were replaced.
 
-    A raw newline in a string, a lone surrogate, NaN or a byte that is not UTF-8 is read over.
+    A raw newline in a string, a lone surrogate, NaN, a number of any length or a byte that is not UTF-8 is read over.
     """
     try:
         return orjson.loads(body), False
@@ -26,7 +27,7 @@ def parsed_json(body: bytes) -> tuple[Any, bool]:
     text = body.decode("utf-8-sig", "replace")
     repaired = "\ufffd" in text and not is_utf8(body)
     try:
-        return json.loads(text, strict=False), repaired
+        return json.loads(text, strict=False, parse_int=_number), repaired
     except (ValueError, RecursionError):
         return None, False
 
@@ -44,7 +45,7 @@ def repeated_key(body: bytes) -> str | None:
         return dict(pairs)
 
     try:
-        json.loads(body.decode("utf-8-sig", "replace"), strict=False, object_pairs_hook=seen)
+        json.loads(body.decode("utf-8-sig", "replace"), strict=False, parse_int=str, object_pairs_hook=seen)
     except (ValueError, RecursionError):
         return None
     return found[0] if found else None
@@ -85,6 +86,11 @@ def text_of(content: Any) -> tuple[str, bool]:  # noqa: ANN401 - parsed JSON
         return text, False
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return whole, whole != text
+
+
+def _number(digits: str) -> int | float:
+    """A whole number; Python refuses to convert one of thousands of digits, which is infinite for all that is done with it."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def _part(part: Any) -> str:  # noqa: ANN401 - parsed JSON

@@ -23,15 +23,18 @@ _OF_THE_PROMPT = frozenset(
         "content-filter",
         "content-policy",
         "context-overflow",
+        "missing-result",
         "refusal",
         "request-too-large",
         "result-lost",
+        "result-unreadable",
         "tool-call",
         "truncated",
     }
 )
 """Reasons that concern one prompt, however many of a data set have it: they say nothing about the endpoints."""
-_PATIENCE_RATE_LIMITED_SECONDS = 3600.0  # of nothing but 429s, or no capacity: a daily limit, a shared account
+PATIENCE_RATE_LIMITED_SECONDS = 3600.0
+"""How long nothing but 429s, or no capacity, is waited out: beyond it is a daily limit, or a shared account."""
 CHARACTERS_PER_TOKEN = 6.0  # of a whole text; tokenizers in use have 1 to 5 in every language
 FEWEST_TOKENS = 256  # shorter contexts are not in use, while short prompts of one length are common
 PROMPTS = 3
@@ -160,7 +163,7 @@ class Pool:
         patience = self._patience_seconds
         all_fail, all_limited = len(failing) == len(usable), len(limited) == len(usable)
         failing_too_long = all_fail and now - max(failing, default=0.0) > patience
-        limited_too_long = all_limited and now - max(limited, default=0.0) > _PATIENCE_RATE_LIMITED_SECONDS
+        limited_too_long = all_limited and now - max(limited, default=0.0) > PATIENCE_RATE_LIMITED_SECONDS
         if not usable or failing_too_long or limited_too_long:
             raise EndpointsError(f"no endpoint of the role {self.role!r} can be used ({self._last_errors()})")
         if all_fail and not self._noted_outage and all(breaker.open for breaker in usable):

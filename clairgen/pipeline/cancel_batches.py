@@ -10,8 +10,8 @@ from clairgen.config.prices import with_prices
 from clairgen.errors import RunStoppedError, UserError
 from clairgen.inference.factory import with_revisions
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.batch_roles import batch_roles
-from clairgen.pipeline.open_batches import OpenBatches
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.open_batches import OpenBatches
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import session
 from clairgen.store import RunDirectory
@@ -44,7 +44,7 @@ async def cancel_batches(
             return Counter()
         config = await asyncio.to_thread(load_config, directory.config)
         roles = with_prices(with_revisions(config.models))
-        found = batch_roles(roles, {}, records, directory, held.store, runtime, progress.note)
+        found = batch_roles(roles, {}, records, directory, held.store, runtime, progress)
         budget, errors = await held.budget(None, roles), list[RunStoppedError | UserError]()
         batches = OpenBatches(
             held.store,

@@ -14,11 +14,12 @@ from clairgen.errors import (
     RetryableError,
     UnclearRejectionError,
 )
+from clairgen.inference.announced_limits import LONG_WAIT_SECONDS
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
 from clairgen.inference.retry import Retries
 from clairgen.pipeline.attempt_counts import ANSWERED
-from clairgen.pipeline.batch_lane import BatchLane
+from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
 from clairgen.pipeline.progress import Progress
@@ -27,7 +28,6 @@ from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Store, now
 from clairgen.templates import Template
 
-_LONG_WAIT_SECONDS = 60
 _PROBE = (Message("user", "Answer with the word yes."),)
 _SCORED_PROBE = (*_PROBE, Message("assistant", "Yes."))
 
@@ -309,7 +309,7 @@ class CompletionClient:
             seconds=round(seconds, 3),
             key=request.key,
         )
-        if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > _LONG_WAIT_SECONDS:
+        if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > LONG_WAIT_SECONDS:
             sentence = f"{endpoint} asks to wait {error.retry_after_seconds:.0f} s ({error.detail})"
             self._progress.note(sentence, quotes=True)
         attempt = Attempt(

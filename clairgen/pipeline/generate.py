@@ -9,6 +9,7 @@ from pathlib import Path
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
+from clairgen.copies import COPY_SECONDS
 from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
@@ -24,6 +25,7 @@ from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
+from clairgen.pipeline.run_copy import keeping, storage_of
 from clairgen.pipeline.run_shard import settle_shard, shard_of_session
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
@@ -68,7 +70,8 @@ class Options:
     `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
-    `limit` counts the tasks of all shards.
+    `limit` counts the tasks of all shards. `copy_to` is where a copy of the run is kept, brought up to it every `copy_every`
+    seconds; a folder that has no run yet is restored from it first.
     """
 
     limit: int | None = None
@@ -82,6 +85,8 @@ class Options:
     no_budget: bool = False
     detach: bool = False
     shard: TaskShard | None = None
+    copy_to: str | None = None
+    copy_every: float = COPY_SECONDS
 
 
 async def generate(
@@ -115,13 +120,21 @@ async def generate(
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
     directory = RunDirectory(Path(run))
+    storage = await storage_of(options.copy_to, directory, progress)
     if named.names_one and not directory.database.exists():
         check_budget(roles)
     directory.create()
     async with session(
-        directory, progress, stop, runtime, log_texts=options.log_texts, drain_seconds=options.drain_seconds
+        directory,
+        progress,
+        stop,
+        runtime,
+        log_texts=options.log_texts,
+        drain_seconds=options.drain_seconds,
+        keeps_log=storage is not None,
     ) as held:
-        store = held.store
+        store, stopping = held.store, Stop(stop)
+        copy = await held.stack.enter_async_context(keeping(held, storage, options.copy_every, stopping))
         shard = await shard_of_session(store, directory.path, options.shard, config)
         if shard is not None and options.shard is None:
             progress.note(f"the run is shard {shard}, and goes on as that")
@@ -147,13 +160,14 @@ async def generate(
         budget = await held.budget(limit.limit_usd, roles)
         held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=limit.limit_usd)
         stopped_by: RunStoppedError | UserError | None = None
+        await copy.ready()
         if progress.pairs_to_make:
             await unsettle_run_filters(store, prepared.filters)
             await unsettle_votes(store, prepared.filters)
             client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
-                context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
+                context = MakeContext(store, client, filters, progress, stopping, held.traces)
                 async with leaving(held, context, options.detach):
                     await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
@@ -162,6 +176,7 @@ async def generate(
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
+        stopped_by = await copy.finish(stopped_by)
         return await _summary(directory, store, prepared, progress, stopped_by, shard)
 
 

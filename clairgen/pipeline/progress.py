@@ -117,10 +117,24 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyState:
+    """The copy of a run: all that was committed `behind_seconds` ago is in it; None until its first snapshot is.
+
+    `failures` counts the times that it could not be brought up to the run.
+    """
+
+    address: str
+    behind_seconds: float | None
+    bytes_written: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """A session of `generate` at one moment, `seconds` after its start; `noun` is what an evaluation makes in place of pairs.
 
-    `commits` has how long the transactions of the store took; None in logs of earlier versions.
+    `commits` has how long the transactions of the store took; None in logs of earlier versions. `copy` is None where no copy is
+    kept.
     """
 
     seconds: float
@@ -131,6 +145,7 @@ class Counters:
     money: Money
     noun: str = "pair"
     commits: DurationCounts | None = None
+    copy: CopyState | None = None
 
     @property
     def done(self) -> int:
@@ -161,6 +176,7 @@ class Progress:
     noun: str = "pair"
     shared_budget: SharedMoney | None = None
     commit_seconds: Durations = field(default_factory=lambda: Durations(COMMIT_BOUNDS))
+    copy: Callable[[], CopyState] | None = None
 
     @property
     def done(self) -> int:
@@ -194,6 +210,7 @@ class Progress:
             self._money(),
             self.noun,
             self.commit_seconds.counted(),
+            self.copy() if self.copy is not None else None,
         )
 
     def _money(self) -> Money:

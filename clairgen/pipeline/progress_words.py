@@ -21,6 +21,14 @@ def money_words(counters: Counters) -> str:
     return f"{dollars(money.spent_usd)} spent{budget}"
 
 
+def copy_words(counters: Counters) -> str:
+    """How far the copy of the run is behind; empty where none is kept."""
+    copy = counters.copy
+    if copy is None:
+        return ""
+    return "first copy under way" if copy.behind_seconds is None else f"copy {copy.behind_seconds:,.0f} s behind"
+
+
 def time_left_words(counters: Counters) -> str:
     """How long the rest takes at the speed of this session."""
     if counters.done <= 0:

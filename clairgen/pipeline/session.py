@@ -20,8 +20,8 @@ from clairgen.inference.runtime import Runtime, raise_open_file_limit
 from clairgen.inference.transport import Transport
 from clairgen.installed import __version__
 from clairgen.long_texts import close_workers
-from clairgen.pipeline.batch_lane import BatchLane
-from clairgen.pipeline.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
@@ -171,7 +171,7 @@ class Session:
     async def _lane(self, roles: Mapping[str, Role], pools: Mapping[str, Pool], budget: Budget) -> BatchLane | None:
         """The batch lane, if a role's requests go into batches or earlier ones are open. ConfigError where those have no role."""
         records = await self.store.batches.all(open_only=True)
-        found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress.note)
+        found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress)
         if not found:
             return None
         lane = BatchLane(
@@ -248,8 +248,12 @@ async def session(
     *,
     log_texts: bool = False,
     drain_seconds: float = DRAIN_SECONDS,
+    keeps_log: bool = False,
 ) -> AsyncIterator[Session]:
-    """Hold the run in `directory`: locked, logged, its store open for writing. Raises RunError if another process holds it."""
+    """Hold the run in `directory`: locked, logged, its store open for writing. Raises RunError if another process holds it.
+
+    With `keeps_log` the store's write-ahead log is left to what copies the run.
+    """
     raise_open_file_limit()
     with directory.locked():
         async with AsyncExitStack() as stack:
@@ -257,7 +261,9 @@ async def session(
             stack.callback(log.close)
             stack.push_async_callback(close_workers)
             progress.log_event, progress.log_texts = log.event, log_texts
-            store = await stack.enter_async_context(writing(directory, progress.commit_seconds.add))
+            store = await stack.enter_async_context(
+                writing(directory, progress.commit_seconds.add, keeps_log=keeps_log)
+            )
             tracing = open_traces(runtime, lambda sentence: progress.note(sentence, quotes=True), with_texts=log_texts)
             traces = await stack.enter_async_context(tracing)
             yield Session(directory, store, log, progress, stop, runtime, stack, drain_seconds, traces)

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, RootModel
 
+from clairgen.config.endpoint_checks import variables_in
 from clairgen.config.evaluated import EvaluateConfig, own_keys
 from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
-from clairgen.config.role import Role, variables_in
+from clairgen.config.role import Role
 from clairgen.config.strict_yaml import mapping, require_bounded, validated
 from clairgen.embedded.gguf import is_on_this_machine
 from clairgen.patterns import lazy_pattern

@@ -13,6 +13,8 @@ from clairgen.wording import counted
 _DATABASE = "run.db"
 _GIVEN_TASKS = "tasks-"
 """How a file of tasks begins that a program gave, perhaps before the run has a database."""
+UNFINISHED = ".restoring"
+"""The folder in a run directory in which what is restored from a copy is put together, until all of it is in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,9 @@ class RunDirectory:
     def check_new(self) -> None:
         """Raise RunError for a folder that contains something other than a run; one that does not exist is fine."""
         with self._usable():
-            others = (
-                [
-                    entry.name
-                    for entry in self.path.iterdir()
-                    if entry.name != LOCK_FILE and not entry.name.startswith(_GIVEN_TASKS)
-                ]
-                if self.path.exists()
-                else []
-            )
-        if others and not self.database.exists():
+            found = [entry.name for entry in self.path.iterdir()] if self.path.exists() else []
+            others = [name for name in found if name != LOCK_FILE and not name.startswith(_GIVEN_TASKS)]
+        if others and UNFINISHED not in others and not self.database.exists():
             raise RunError(
                 f"{self.path} is not a run directory and not empty (it contains {min(others)}); name a new folder for --run"
             )

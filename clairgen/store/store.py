@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -58,18 +58,22 @@ class Store:
     queues: ReviewQueues
     revisions: Revisions
     segments: MetricSegments
+    paused: Callable[[float], AbstractAsyncContextManager[bool]]
+    """See `Writer.paused`; where nothing is written there is nothing to pause."""
 
 
 @asynccontextmanager
 async def writing(
-    run: RunDirectory, committed: Callable[[float], None] = lambda _seconds: None
+    run: RunDirectory, committed: Callable[[float], None] = lambda _seconds: None, *, keeps_log: bool = False
 ) -> AsyncIterator[Store]:
     """The store for writing; creates and migrates it as needed. Hold the run's lock around this.
 
-    `committed` is called with the seconds that each commit took.
+    `committed` is called with the seconds that each commit took. A store that `keeps_log` leaves it to what copies the run to
+    move the write-ahead log into the database.
     """
     async with AsyncExitStack() as stack:
-        writer = await stack.enter_async_context(Writer(await open_writer(run.database), run.database, committed))
+        connection = await open_writer(run.database, keeps_log=keeps_log)
+        writer = await stack.enter_async_context(Writer(connection, run.database, committed))
         reader = Reader(await open_reader(run.database), run.database)
         stack.push_async_callback(reader.close)
         yield _store(reader, writer.write, writer)
@@ -157,4 +161,5 @@ def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
         ReviewQueues(reader, write),
         Revisions(reader, write),
         MetricSegments(reader),
+        (lambda _seconds: contextlib.nullcontext(True)) if writer is None else writer.paused,
     )

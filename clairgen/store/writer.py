@@ -5,7 +5,8 @@ There is no timer: under load the groups grow. A write returns when it is on dis
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,6 +41,7 @@ class Writer:
         self._queued: list[Queued] = []
         self._wake = asyncio.Event()
         self._closing = False
+        self._free = asyncio.Lock()
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -67,9 +69,22 @@ class Writer:
     async def exclusively(self, groups: AsyncIterable[Sequence[Statement]]) -> None:
         """Run a long stream of statements as one transaction. Nothing else may write meanwhile."""
         with store_errors(self._path):
-            async with transaction(self._connection):
+            async with self._free, transaction(self._connection):
                 async for statements in groups:
                     await self._execute(statements)
+
+    @asynccontextmanager
+    async def paused(self, wait_seconds: float) -> AsyncIterator[bool]:
+        """Between two transactions: what is to be written waits for the block. False if the one under way lasted longer."""
+        try:
+            await asyncio.wait_for(self._free.acquire(), wait_seconds)
+        except TimeoutError:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._free.release()
 
     async def _run(self) -> None:
         while not self._closing or self._queued:
@@ -94,7 +109,7 @@ class Writer:
         start = self._clock()
         try:
             with store_errors(self._path):
-                async with transaction(self._connection):
+                async with self._free, transaction(self._connection):
                     await self._execute(statements)
         except Exception as error:  # noqa: BLE001 - who wrote this gets it; the writer goes on for the others
             return error

@@ -85,7 +85,10 @@ async def test_a_misspelled_command_is_answered_with_the_nearest_one() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "completed"),
-    [("clairgen re", {"report", "reparse", "revise"}), ("clairgen generate --dr", {"--dry-run", "--drain-seconds"})],
+    [
+        ("clairgen re", {"report", "reparse", "restore", "revise"}),
+        ("clairgen generate --dr", {"--dry-run", "--drain-seconds"}),
+    ],
 )
 def test_commands_and_their_options_are_completed(typed: str, completed: set[str]) -> None:
     variables = {"_CLAIRGEN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}

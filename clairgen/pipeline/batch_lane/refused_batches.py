@@ -9,10 +9,9 @@ from typing import Final
 import orjson
 
 from clairgen.errors import EndpointsError, RequestError, RequestFailedError, RetryableError, RunStoppedError, UserError
-from clairgen.pipeline.batch_carrier import BatchCarrier
-from clairgen.pipeline.batch_carrying import BatchRefusedError
-from clairgen.pipeline.batch_collection import batch_file
-from clairgen.pipeline.batch_results import BatchResults
+from clairgen.pipeline.batch_lane.batch_results import BatchResults
+from clairgen.pipeline.batch_lane.collection import batch_file
+from clairgen.pipeline.batch_lane.lifecycle import BatchRefusedError, OpenBatch
 from clairgen.store import BatchRecord
 
 _REFUSED_IN_A_ROW: Final = 20
@@ -42,25 +41,25 @@ class Refusals:
         """A batch of this role was not refused."""
         self._in_a_row[role] = 0
 
-    async def waited_for_room(self, carrier: BatchCarrier, error: BatchRefusedError) -> bool:
+    async def waited_for_others(self, open_batch: OpenBatch, error: BatchRefusedError) -> bool:
         """Whether a batch may be created again: it was refused for all that waits at the provider, of which there is less now."""
         if {refusal.code for refusal in error.refusals} != {_TOO_MUCH_WAITS}:
             return False
-        carrying, identity = carrier.carrying, carrier.batch.id
-        carrying.room.give_back(identity)
-        if carrying.room.others(identity):
-            await carrying.room.changed()
+        account, identity = open_batch.account, open_batch.batch.id
+        account.enqueued.give_back(identity)
+        if account.enqueued.others(identity):
+            await account.enqueued.changed()
         elif self._alone_tries[identity] < _ALONE_TRIES:
             self._alone_tries[identity] += 1
-            await carrying.sleep(_POLLS * carrying.settings.poll_seconds)
+            await account.sleep(_POLLS * account.settings.poll_seconds)
         else:
             return False
-        await carrier.submit_again()
+        await open_batch.submit_again()
         return True
 
     async def settle(
         self,
-        carrier: BatchCarrier,
+        open_batch: OpenBatch,
         error: BatchRefusedError,
         results: BatchResults,
         fail: Callable[[RunStoppedError | UserError], None],
@@ -69,10 +68,10 @@ class Refusals:
 
         `fail` is given an EndpointsError where that would not help.
         """
-        batch, said, keys = carrier.batch, str(error), list(results.waiting)
+        batch, said, keys = open_batch.batch, str(error), list(results.waiting)
         retryable: Callable[[], RequestError] = lambda: RetryableError("batch-refused", said, status=400)  # noqa: E731
         failure = retryable
-        if carrier.created_before:
+        if open_batch.created_before:
             pass  # what was in the way then may be gone by now
         elif self._is_hopeless(batch.role, error):
             fail(EndpointsError(f"the provider does not take the batches of {batch.role!r}: {said}"))
@@ -81,7 +80,7 @@ class Refusals:
         else:
             failure = lambda: RequestFailedError("batch-refused", said, status=400)  # noqa: E731
         await results.fail_rest(failure, cost=0)
-        await carrier.end("failed", said)
+        await open_batch.end("failed", said)
 
     def _is_hopeless(self, role: str, error: BatchRefusedError) -> bool:
         """Whether a batch was refused for what all have, or one after the other was."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from clairgen.errors import DetachedError, EndpointsError
 from clairgen.inference.batch_lines import request_line
+from clairgen.inference.batch_service import Tags
+from clairgen.inference.file_batches import FileBatches
 from clairgen.pipeline.cancel_batches import cancel_batches
 from clairgen.pipeline.generate import Options, Summary
 from tests.anthropic_provider import AnthropicProvider
@@ -163,3 +165,42 @@ async def test_a_cancelled_file_is_begun_by_no_job_and_what_is_answered_is_kept(
             ("answered", 2),
             ("batch-cancelled", TASKS - 2),
         ]
+
+
+async def test_lines_that_a_job_wrote_twice_do_not_end_a_batch(tmp_path: Path) -> None:
+    async with BatchProvider(played) as provider:
+        trial, jobs = Trial(tmp_path, provider), tmp_path / "jobs"
+        await in_files(trial, Options(detach=True))
+        answer(jobs, most=TASKS // 2)
+        [results] = jobs.glob("*.results.jsonl")
+        results.write_text(results.read_text() * 2)  # a job that was begun again goes on with the same file
+        assert isinstance((await in_files(trial, Options(detach=True))).stopped_by, DetachedError)
+        assert trial.rows("SELECT status, completed FROM batches") == [("in_progress", TASKS // 2)]
+        whole = results.read_text()
+        answer(jobs)
+        results.write_text(whole + results.read_text())
+        assert (await in_files(trial)).failures == []
+        await trial.check_pairs()
+
+
+async def test_results_that_are_written_again_are_counted_again(tmp_path: Path) -> None:
+    trial_ids = [f"{number:064x}" for number in range(4)]
+    path = tmp_path / "given.jsonl"
+    path.write_bytes(b"".join(request_line(one, b"{}") for one in trial_ids))
+    batches = FileBatches(tmp_path / "jobs")
+    name = (await batches.upload(path, Tags("b"))).id.removesuffix(".jsonl")
+    results = tmp_path / "jobs" / f"{name}.results.jsonl"
+
+    async def looked_at(*lines: str) -> tuple[str, int | None]:
+        results.write_text("".join(f"{line}\n" for line in lines))
+        remote = await batches.retrieve(name)
+        return remote.status, remote.completed
+
+    named = [json.dumps({"custom_id": one, "response": {}}) for one in trial_ids]
+    assert await looked_at(*named[:3]) == ("in_progress", 3)
+    assert await looked_at(named[0]) == ("in_progress", 1)
+    assert await looked_at(named[0], named[1], "?", "", "?") == ("in_progress", 2)
+    assert await looked_at(named[0], named[1], named[2], "?") == (
+        "completed",
+        3,
+    )  # it may be the fourth that is damaged

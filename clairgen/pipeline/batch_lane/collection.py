@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from clairgen.config.role import BatchSettings
+from clairgen.config.batch_settings import BatchSettings
 from clairgen.errors import RequestError
 from clairgen.inference.batch_lines import request_line
 from clairgen.pipeline.model_requests import Request

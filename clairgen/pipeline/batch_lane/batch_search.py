@@ -8,7 +8,7 @@ from clairgen.errors import EndpointsError, UnusableEndpointError
 from clairgen.inference.batch_lines import read_line, split_lines
 from clairgen.inference.batch_service import ENDED, RemoteBatch, RemoteFile, Tags
 from clairgen.inference.redaction import Redaction
-from clairgen.pipeline.batch_carrying import Carrying
+from clairgen.pipeline.batch_lane.provider_account import ProviderAccount
 from clairgen.store import BatchRecord
 
 _CLOCK_SKEW_SECONDS: Final = 7 * 86_400  # a provider's clock, or this machine's, may be as wrong
@@ -19,11 +19,11 @@ _POLLS: Final = 6  # as many times the first pause between two looks at batches 
 class BatchSearch:
     """Looks for one batch by its id, which stands in its metadata and its file's name, or by its requests."""
 
-    def __init__(self, batch: BatchRecord, carrying: Carrying) -> None:
+    def __init__(self, batch: BatchRecord, account: ProviderAccount) -> None:
         self._batch = batch
         self._tags = Tags(batch.id)
-        self._carrying = carrying
-        self._service = carrying.service
+        self._account = account
+        self._service = account.service
         self._not_mine = set[str]()
         self._since = datetime.datetime.fromisoformat(batch.created_at).timestamp()
 
@@ -45,7 +45,7 @@ class BatchSearch:
             return None
 
         try:
-            return await self._carrying.persistently(find)
+            return await self._account.persistently(find)
         except UnusableEndpointError:
             return None
 
@@ -54,7 +54,7 @@ class BatchSearch:
 
         Raises EndpointsError where the provider lists none, since it would have to be paid for twice.
         """
-        searching = self._carrying.searching()
+        searching = self._account.searching()
         while True:
             try:
                 found = await self.all(file_id)
@@ -72,7 +72,11 @@ class BatchSearch:
             await searching.wait()
 
     async def all(self, file_id: str | None) -> list[RemoteBatch]:
-        """All batches of these requests, the first that was created first. Raises UnusableEndpointError where none are listed."""
+        """All batches with its id, the first that was created first, then those of its file that have no id, the last one first.
+
+        Some providers keep no metadata, and a few name equal files alike, so that the latter may be another run's. Raises
+        UnusableEndpointError where none are listed.
+        """
 
         async def find() -> list[RemoteBatch]:
             found = []
@@ -87,9 +91,10 @@ class BatchSearch:
                         found.append(one)
                     if one.created_at is not None and one.created_at < self._since - _CLOCK_SKEW_SECONDS:
                         break
-            return sorted(found, key=lambda one: (one.created_at or 0.0, one.id))
+            found.sort(key=lambda one: (one.created_at or 0.0, one.id))
+            return [one for one in found if one.tag is not None] + [one for one in reversed(found) if one.tag is None]
 
-        return await self._carrying.persistently(find)
+        return await self._account.persistently(find)
 
     async def _among_anonymous(self) -> RemoteBatch | None:
         """The batch at a provider that says whose one is only when it has ended, by the custom_ids of its results.
@@ -107,11 +112,11 @@ class BatchSearch:
                     self._not_mine.add(one.id)
             if not runs:
                 return None
-            await self._carrying.sleep(_POLLS * self._carrying.settings.poll_seconds)
+            await self._account.sleep(_POLLS * self._account.settings.poll_seconds)
 
     async def _candidates(self) -> list[RemoteBatch]:
         """Anonymous batches of as many requests that are no other batch of this run."""
-        known = {one.batch_id for one in await self._carrying.store.batches.all()} | self._not_mine
+        known = {one.batch_id for one in await self._account.store.batches.all()} | self._not_mine
 
         async def find() -> list[RemoteBatch]:
             found = []
@@ -123,11 +128,11 @@ class BatchSearch:
                         found.append(one)
             return found
 
-        return await self._carrying.persistently(find)
+        return await self._account.persistently(find)
 
     async def _has_my_requests(self, remote: RemoteBatch) -> bool:
         """Whether the results of a batch are of this one's requests, all of them: runs may have some requests in common."""
-        mine = await self._carrying.store.batches.waiting(self._batch.id)
+        mine = await self._account.store.batches.waiting(self._batch.id)
 
         async def are_mine() -> bool:
             found = 0
@@ -136,13 +141,13 @@ class BatchSearch:
                 aclosing(split_lines(pieces)) as lines,
             ):
                 async for line in lines:
-                    identity = (await read_line(line, Redaction.of([]), self._carrying.wall_clock())).custom_id
+                    identity = (await read_line(line, Redaction.of([]), self._account.wall_clock())).custom_id
                     if identity is not None and identity not in mine:
                         return False
                     found += identity is not None
             return bool(found)
 
         try:
-            return await self._carrying.persistently(are_mine)
+            return await self._account.persistently(are_mine)
         except UnusableEndpointError:
             return False

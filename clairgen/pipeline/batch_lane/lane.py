@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clairgen.config.endpoint_checks import FILE_SCHEME
 from clairgen.config.prices import batch_price, costs, max_cost
-from clairgen.config.role import FILE_SCHEME, Role
+from clairgen.config.role import Role
 from clairgen.errors import (
     DrainedError,
     RequestFailedError,
@@ -22,10 +23,11 @@ from clairgen.errors import (
 )
 from clairgen.inference.pool import Pool
 from clairgen.inference.retry import Retries
-from clairgen.pipeline.batch_collection import Collected, Collection, Collector, Outcome
+from clairgen.pipeline.batch_lane.batch_roles import BatchRole
+from clairgen.pipeline.batch_lane.collection import Collected, Collection, Collector, Outcome
+from clairgen.pipeline.batch_lane.open_batches import OpenBatches
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.model_requests import Request
-from clairgen.pipeline.open_batches import BatchRole, OpenBatches
 from clairgen.pipeline.progress import Progress
 from clairgen.store import Store
 
@@ -181,13 +183,13 @@ class BatchLane:
         """Where a request is collected: apart from others, if it was in a part of a batch that was refused."""
         part = self.batches.part_of(key)
         if part not in intake.collectors:
-            carrying = intake.one.carrying
+            account = intake.one.account
             intake.collectors[part] = Collector(
                 self._folder,
                 intake.one.role.batches,
                 lambda collection: self._hand_over(intake, collection),
-                clock=carrying.clock,
-                sleep=carrying.sleep,
+                clock=account.clock,
+                sleep=account.sleep,
             )
         return intake.collectors[part]
 

@@ -13,7 +13,7 @@ from typing import Final
 from clairgen.config.prices import cost_usd, picodollars
 from clairgen.config.role import Price
 from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
-from clairgen.inference.batch_lines import LineResult, UnreadableLine, read_line
+from clairgen.inference.batch_lines import LineResult, UnreadableLine, ids_named_in, read_line, unreadable
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.redaction import Redaction
 from clairgen.pipeline.budget import Budget, cost_of_failure
@@ -70,16 +70,28 @@ class BatchResults:
         self._running = set[asyncio.Task[None]]()
         self._error: BaseException | None = None
         self._taken: dict[str, int] = {}
+        self._unreadable: set[str | None] = set()
+        self._unreadable_in: dict[str, set[str | None]] = {}
         self._price = (
             None
             if batch.input_price is None or batch.output_price is None
             else Price(input=batch.input_price, output=batch.output_price)
         )
 
+    @property
+    def has_unreadable(self) -> bool:
+        """Whether a line could not be read when its file was last downloaded."""
+        return any(self._unreadable_in.values())
+
+    def begin(self, file_id: str) -> None:
+        """The lines that follow are those of one download of this file."""
+        self._unreadable = self._unreadable_in[file_id] = set()
+
     async def take(self, line: bytes) -> None:
         """Read a line and commit what it says, some time before `finish` returns. Raises StoreError of earlier ones."""
         found = await read_line(line, self._redaction, self._wall_clock())
         if isinstance(found, UnreadableLine):
+            self._unreadable.add(await self._named_in(line))
             await self._keep_stray(found.custom_id, found.why, line, None)
         elif (waiting := self.waiting.pop(found.custom_id, None)) is None:
             if not await self._is_read_again(found, line):
@@ -88,6 +100,14 @@ class BatchResults:
             self.new_lines += 1
             self._taken[found.custom_id] = hash(line)
             await self._start(waiting, found.outcome)
+
+    async def fail_unreadable(self) -> None:
+        """Fail those that wait and whose lines could not be read: all of them, unless each of these lines names its request."""
+        names = set[str | None]().union(*self._unreadable_in.values())
+        for key in [key for key in self.waiting if None in names or key in names]:
+            error = unreadable("the line that may be its result cannot be read; it is kept in batch_strays")
+            await self._start(self.waiting.pop(key), error)
+        await self.finish()
 
     async def fail_rest(self, error: Callable[[], RequestError], *, cost: int | None) -> None:
         """Commit the same for all lines that nothing came back for; `cost` is that of each, None if it is not known."""
@@ -195,6 +215,14 @@ class BatchResults:
             latency_seconds=self._seconds,
         )
 
+    async def _named_in(self, line: bytes) -> str | None:
+        """The request of this batch that a line which cannot be read is the result of; None if that is not known."""
+        named = ids_named_in(line)
+        key = named.pop() if len(named) == 1 else ""
+        if key in self.waiting or key in self._taken:
+            return key
+        return key if await self._store.batches.outcome(self._batch.id, key) is not None else None
+
     async def _is_read_again(self, found: LineResult, line: bytes) -> bool:
         """Whether a line was taken before, in a download that broke off: by now, or by an earlier session."""
         if self.from_duplicate is not None:
@@ -210,7 +238,7 @@ class BatchResults:
 
     async def _keep_stray(self, custom_id: str | None, why: str, line: bytes, found: LineResult | None) -> None:
         """Keep what fits no line; what the server counted for it is counted as spent."""
-        call = None
+        call, line = None, self._redaction.body(line)
         usage = found.outcome.usage if found is not None and isinstance(found.outcome, ChatAnswer) else Usage()
         batch = self.from_duplicate or self._batch.id
         if await self._store.batches.has_stray(batch, line):

@@ -1,15 +1,13 @@
-"""The open batches of a run: each is carried to its end by a task of its own, and what comes of its lines is delivered."""
+"""The open batches of a run: each has a task of its own until its end, and what comes of its lines is delivered."""
 
 import asyncio
 import datetime
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clairgen.config.prices import batch_price
-from clairgen.config.role import Role
 from clairgen.errors import (
     EndpointsError,
     RequestError,
@@ -18,13 +16,12 @@ from clairgen.errors import (
     UnusableEndpointError,
     UserError,
 )
-from clairgen.inference.pool import Pool
-from clairgen.inference.redaction import Redaction
-from clairgen.pipeline.batch_carrier import BatchCarrier
-from clairgen.pipeline.batch_carrying import BatchAbandonedError, BatchRefusedError, Carrying
-from clairgen.pipeline.batch_collection import Collection, Outcome, batch_file
-from clairgen.pipeline.batch_refusals import Refusals
-from clairgen.pipeline.batch_results import BatchResults, LineEnd, never_processed
+from clairgen.pipeline.batch_lane.batch_results import BatchResults, LineEnd, never_processed
+from clairgen.pipeline.batch_lane.batch_roles import BatchRole
+from clairgen.pipeline.batch_lane.collection import Collection, Outcome, batch_file
+from clairgen.pipeline.batch_lane.lifecycle import BatchRefusedError, OpenBatch
+from clairgen.pipeline.batch_lane.refused_batches import Refusals
+from clairgen.pipeline.batch_lane.submission import BatchAbandonedError
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.model_requests import Request
 from clairgen.pipeline.progress import Progress
@@ -33,24 +30,8 @@ from clairgen.store import BatchLine, BatchRecord, Call, Store, now
 Deliver = Callable[[str, Outcome], Request | None]
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRole:
-    """A role that batches are made for, or that open ones belong to: what carries them, and which keys must not be kept."""
-
-    name: str
-    role: Role
-    carrying: Carrying
-    redaction: Redaction
-    pool: Pool | None = None
-
-    @property
-    def collects(self) -> bool:
-        """Whether its requests go into batches now."""
-        return self.role.delivery != "direct"
-
-
 class OpenBatches:
-    """Carries the batches of a run. `deliver` is given what came of a line; `fail` an error after which nothing more comes."""
+    """The batches of a run that have not ended. `deliver` is given what came of a line, `fail` an error that ends all of them."""
 
     def __init__(
         self,
@@ -72,7 +53,7 @@ class OpenBatches:
         self._fail = fail
         self._open: dict[str, Call | None] = {}
         self._failures: dict[str, Counter[str]] = {}
-        self._carriers: dict[str, BatchCarrier] = {}
+        self._by_id: dict[str, OpenBatch] = {}
         self._tasks = set[asyncio.Task[None]]()
         self._submitting = 0
         self._refusals = Refusals(folder)
@@ -80,8 +61,8 @@ class OpenBatches:
     @property
     def settled(self) -> bool:
         """Whether all that was submitted is created at the provider and was looked at in this session since."""
-        carriers = self._carriers.values()
-        return not self._submitting and all(one.polled and one.batch.state == "created" for one in carriers)
+        opened = self._by_id.values()
+        return not self._submitting and all(one.polled and one.batch.state == "created" for one in opened)
 
     def holds(self, key: str) -> bool:
         """Whether a request with this key waits in an open batch."""
@@ -110,17 +91,18 @@ class OpenBatches:
             if self._budget is not None:
                 self._budget.resume(line.call for line in lines.values() if line.call is not None)
             self._open |= {key: line.call for key, line in lines.items()}
-            carrier = BatchCarrier(record, self._roles[record.role].carrying, resumed=True, cancels=cancels)
-            carrier.adopt_duplicates([one for one in records if one.duplicate_of == record.id])
-            self._carriers[record.id] = carrier
-            self._start(self._carried(carrier), record.id)
+            duplicates = [one for one in records if one.duplicate_of == record.id]
+            account = self._roles[record.role].account
+            open_batch = OpenBatch(record, account, resumed=True, duplicates=duplicates, cancels=cancels)
+            self._by_id[record.id] = open_batch
+            self._start(self._taken_to_its_end(open_batch), record.id)
         known = {batch_file(self._folder, record.id) for record in records}
         for file in self._folder.iterdir() if self._folder.exists() else ():
             if file not in known and file.suffix in (".jsonl", ".partial"):
                 file.unlink(missing_ok=True)
 
     def submit(self, one: BatchRole, collection: Collection) -> None:
-        """Record a collection as a batch, and carry it."""
+        """Record a collection as a batch, and take it to its end."""
         self._submitting += 1
         self._start(self._submitted(one, collection), collection.id)
 
@@ -131,11 +113,11 @@ class OpenBatches:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._budget is not None:
             self._budget.leave_open(call for call in self._open.values() if call is not None)
-        for carrying in {id(one.carrying.service): one.carrying for one in self._roles.values()}.values():
-            await carrying.service.close()
+        for account in {id(one.account.service): one.account for one in self._roles.values()}.values():
+            await account.service.close()
 
     async def ended(self) -> None:
-        """Wait until no batch is carried any more."""
+        """Wait until all of them have ended."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -154,7 +136,7 @@ class OpenBatches:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - at the boundary of a task: whatever it is, nothing more comes of the batch
             stopped = EndpointsError(
-                f"a batch cannot be carried on: {type(error).__name__}: {error}; it is as it was, so the run can be continued"
+                f"a batch cannot go on: {type(error).__name__}: {error}; it is as it was, so the run can be continued"
             )
             stopped.__cause__ = error
             self._fail(stopped)
@@ -164,7 +146,7 @@ class OpenBatches:
             record = await self._recorded(one, collection)
         finally:
             self._submitting -= 1
-        await self._carried(self._carriers[record.id])
+        await self._taken_to_its_end(self._by_id[record.id])
 
     async def _recorded(self, one: BatchRole, collection: Collection) -> BatchRecord:
         """Put a batch on disk with its lines and the most that each can cost. Raises StoreError."""
@@ -189,41 +171,41 @@ class OpenBatches:
             raise StoreError(f"{collection.file} cannot be written: {error.strerror}; check the disk") from error
         await self._store.batches.intend(record, lines)
         self._open |= {line.key: line.call for line in lines}
-        self._carriers[record.id] = BatchCarrier(record, one.carrying)
+        self._by_id[record.id] = OpenBatch(record, one.account)
         self._progress.role(one.name).sent += len(lines)
         self._progress.log_event("batch_collected", role=one.name, batch=record.id, requests=len(lines))
         requests.clear()
         return record
 
-    async def _carried(self, carrier: BatchCarrier) -> None:
-        """Carry a batch to its end, and deliver what came of its lines."""
-        batch = carrier.batch
+    async def _taken_to_its_end(self, open_batch: OpenBatch) -> None:
+        """Take a batch to its end, and deliver what came of its lines."""
+        batch = open_batch.batch
         try:
             while True:
-                await carrier.submit()
+                await open_batch.submit()
                 try:
-                    remote = await carrier.finish()
+                    remote = await open_batch.finish()
                 except BatchRefusedError as error:
-                    if await self._refusals.waited_for_room(carrier, error):
+                    if await self._refusals.waited_for_others(open_batch, error):
                         continue
-                    await self._refusals.settle(carrier, error, await self._results(carrier), self._fail)
+                    await self._refusals.settle(open_batch, error, await self._results(open_batch), self._fail)
                 else:
                     self._refusals.accepted(batch.role)
-                    results = await self._results(carrier)
-                    await carrier.take_results(remote, results)
+                    results = await self._results(open_batch)
+                    await open_batch.take_results(remote, results)
                     self._check_setup(results)
                 break
         except BatchAbandonedError:
-            results = await self._results(carrier)
+            results = await self._results(open_batch)
             await results.fail_rest(never_processed("batch-abandoned", "nothing of the batch was submitted"), cost=0)
-            await carrier.end("abandoned")
+            await open_batch.end("abandoned")
         finally:
-            self._roles[batch.role].carrying.room.give_back(batch.id)
-            self._carriers.pop(batch.id, None)
-        self._progress.log_event("batch_ended", role=batch.role, batch=batch.id, status=carrier.batch.status)
+            self._roles[batch.role].account.enqueued.give_back(batch.id)
+            self._by_id.pop(batch.id, None)
+        self._progress.log_event("batch_ended", role=batch.role, batch=batch.id, status=open_batch.batch.status)
 
-    async def _results(self, carrier: BatchCarrier) -> BatchResults:
-        batch, one = carrier.batch, self._roles[carrier.batch.role]
+    async def _results(self, open_batch: OpenBatch) -> BatchResults:
+        batch, one = open_batch.batch, self._roles[open_batch.batch.role]
         since = datetime.datetime.fromisoformat(batch.submitted_at or batch.created_at)
         seconds = (datetime.datetime.now(datetime.UTC) - since).total_seconds()
         return BatchResults(
@@ -233,19 +215,19 @@ class OpenBatches:
             self._budget,
             self._progress,
             one.redaction,
-            lambda end: self._line_ended(one, carrier, end),
+            lambda end: self._line_ended(one, open_batch, end),
             seconds=max(0.0, seconds),
-            wall_clock=one.carrying.wall_clock,
+            wall_clock=one.account.wall_clock,
         )
 
-    def _line_ended(self, one: BatchRole, carrier: BatchCarrier, end: LineEnd) -> None:
+    def _line_ended(self, one: BatchRole, open_batch: OpenBatch, end: LineEnd) -> None:
         """Deliver what became of a line, which is on disk."""
         self._open.pop(end.key, None)
         if isinstance(end.outcome, RequestError):
             self._failures.setdefault(end.key, Counter())[end.outcome.reason] += 1
         request = None if isinstance(end.outcome, UnusableEndpointError) else self._deliver(end.key, end.outcome)
         if end.usage is not None and one.pool is not None:
-            since = carrier.submitted_clock
+            since = open_batch.submitted_clock
             one.pool.answered(end.usage, -float("inf") if since is None else since, request.prompt if request else "")
 
     def _check_setup(self, results: BatchResults) -> None:

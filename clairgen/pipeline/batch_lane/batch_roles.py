@@ -1,10 +1,12 @@
-"""From a configuration's roles to what carries their batches: one connection for each account, one limit for each model of it."""
+"""From a configuration's roles to their accounts at providers: one connection for each key, one limit for each model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from clairgen.config.role import FILE_SCHEME, Role
+from clairgen.config.endpoint_checks import FILE_SCHEME
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.inference.batch_service import BatchService
 from clairgen.inference.endpoint import EndpointAddress
@@ -14,13 +16,29 @@ from clairgen.inference.openai_batches import OpenAIBatches
 from clairgen.inference.pool import Pool
 from clairgen.inference.redaction import Redaction
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.batch_carrying import Carrying, TokenRoom
-from clairgen.pipeline.open_batches import BatchRole
+from clairgen.pipeline.batch_lane.provider_account import EnqueuedTokens, ProviderAccount
+from clairgen.pipeline.progress import Progress
 from clairgen.store import BatchRecord, RunDirectory, Store
 from clairgen.wording import counted
 
 _ANTHROPIC = "api.anthropic.com"
 _LONGEST_CALL_SECONDS = 60.0  # of a call about a batch, other than its files
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRole:
+    """A role that batches are made for, or that open ones belong to: its account, and which keys must not be kept."""
+
+    name: str
+    role: Role
+    account: ProviderAccount
+    redaction: Redaction
+    pool: Pool | None = None
+
+    @property
+    def collects(self) -> bool:
+        """Whether its requests go into batches now."""
+        return self.role.delivery != "direct"
 
 
 def batch_roles(
@@ -30,9 +48,9 @@ def batch_roles(
     directory: RunDirectory,
     store: Store,
     runtime: Runtime,
-    note: Callable[..., None],
+    progress: Progress,
 ) -> dict[str, BatchRole]:
-    """What carries the batches of each role that makes some, or has one of the open `records`.
+    """Each role that makes batches, or has one of the open `records`, with its account.
 
     ConfigError for an open batch at an endpoint that its role does not name: without its key it cannot be collected.
     """
@@ -41,15 +59,16 @@ def batch_roles(
         wanted.setdefault(record.role, _role_of(record, roles, directory))
         if record.endpoint not in wanted[record.role].endpoints:
             raise _no_endpoint(record, directory)
-    services, rooms = dict[object, BatchService](), dict[object, TokenRoom]()
+    services, enqueued = dict[object, BatchService](), dict[object, EnqueuedTokens]()
     found = {}
     for name, role in wanted.items():
         address = endpoint_address(name, role, role.endpoints[0], role.endpoints[0], runtime.environment)
-        account = (address.url, role.api_key_env, tuple(role.header_variables()))
-        if account not in services:
-            services[account] = _service(role, address, directory, runtime)
-        carrying = Carrying(
-            services[account],
+        login = (address.url, role.api_key_env, tuple(role.header_variables()))
+        if login not in services:
+            services[login] = _service(role, address, directory, runtime)
+        account = ProviderAccount(
+            name,
+            services[login],
             role.batches,
             role.patience_seconds,
             store,
@@ -57,11 +76,11 @@ def batch_roles(
             runtime.clock,
             runtime.wall_clock,
             runtime.sleep,
-            lambda sentence: note(sentence, quotes=True),
-            rooms.setdefault((*account, role.model), TokenRoom(role.batches.enqueued_tokens)),
+            progress,
+            enqueued.setdefault((*login, role.model), EnqueuedTokens(role.batches.enqueued_tokens)),
         )
         redaction = Redaction.of([address.key, *address.secrets])
-        found[name] = BatchRole(name, role, carrying, redaction, pools.get(name))
+        found[name] = BatchRole(name, role, account, redaction, pools.get(name))
     return found
 
 

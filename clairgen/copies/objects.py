@@ -1,0 +1,250 @@
+"""What the objects of a copy are called and hold, each with the checksum that tells a whole one from a torn one.
+
+    epochs/00000003                              who keeps the copy: a new one for each session, the newest counts
+    00000003-0001/segments/0000000017            pages and pieces of files that were committed since segment 16
+    00000003-0001/snapshots/0000000012/0001      a part of the whole database, which has all of segment 12 at least
+    00000003-0001/snapshots/0000000012/parts     the list of these parts, written last
+
+A folder such as 00000003-0001 is a stream: one epoch's segments without a gap. A snapshot was made while the database went on,
+so it may have more than its segment; it is good once the segments up to the one that its list names are applied.
+"""
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+FORMAT: Final = 1
+EPOCHS: Final = "epochs"
+_LEVEL: Final = 1
+_DIGEST: Final = 64
+_STREAM: Final = re.compile(r"(\d{8}-\d{4})/")
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Who keeps a copy since when: a session in the process `holder`, which says `token` to show that the copy is its own.
+
+    `copy` names the copy itself, through all epochs, and `run` the run that it is of.
+    """
+
+    number: int
+    copy: str
+    run: str
+    token: str
+    holder: str
+    began_at: str
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class FilePiece:
+    """What changed in a small file: its bytes from `start` on, after which it ends; with -1 for `start` it is gone."""
+
+    name: str
+    start: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What was committed since the segment before.
+
+    `previous` is the checksum of that one's object, and `is_restorable` whether the stream had a whole snapshot by then.
+    `committed_at` is the time, in seconds since 1970, until which everything that was committed is in the copy with it.
+    """
+
+    number: int
+    run: str
+    previous: str
+    committed_at: float
+    is_restorable: bool
+    page_bytes: int
+    database_pages: int
+    pages: Mapping[int, bytes]
+    files: Sequence[FilePiece]
+
+    def sealed(self) -> bytes:
+        """The object that holds it."""
+        facts = {
+            **{name: getattr(self, name) for name in _FACTS},
+            "pages": list(self.pages),
+            "files": [[piece.name, piece.start, len(piece.content)] for piece in self.files],
+        }
+        contents = (*self.pages.values(), *(piece.content for piece in self.files))
+        return sealed(b"".join((json.dumps(facts).encode(), b"\n", *contents)))
+
+    @classmethod
+    def unsealed(cls, content: bytes | None) -> Self | None:
+        """The segment in an object; None for one that is not whole, or not there."""
+        if (opened := unsealed(content)) is None:
+            return None
+        head, _, rest = opened.partition(b"\n")
+        try:
+            facts = _SEGMENT.validate_python(json.loads(head))
+        except ValueError:
+            return None
+        body, position = memoryview(rest), 0
+
+        def taken(count: int) -> bytes:
+            nonlocal position
+            position += count
+            return bytes(body[position - count : position])
+
+        pages = {page: taken(facts.page_bytes) for page in facts.pages}
+        files = [FilePiece(name, start, taken(count)) for name, start, count in facts.files]
+        return cls(**{name: getattr(facts, name) for name in _FACTS}, pages=pages, files=files)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotParts:
+    """A snapshot's parts by their checksums, and from which segment to which one it needs the others applied to it.
+
+    Segments after `base` are applied, the first of which has `previous` before it; it is good after segment `needs`.
+    """
+
+    run: str
+    base: int
+    previous: str
+    needs: int
+    committed_at: float
+    database_bytes: int
+    parts: tuple[str, ...]
+
+    def sealed(self) -> bytes:
+        """The object that holds it."""
+        return sealed(json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def unsealed(cls, content: bytes | None) -> "SnapshotParts | None":
+        """The list in an object; None for one that is not whole, or not there."""
+        opened = unsealed(content)
+        try:
+            return None if opened is None else _PARTS.validate_json(opened)
+        except ValidationError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _SegmentFacts:
+    number: int
+    run: str
+    previous: str
+    committed_at: float
+    is_restorable: bool
+    page_bytes: int
+    database_pages: int
+    pages: list[int]
+    files: list[tuple[str, int, int]]
+
+
+_FACTS: Final = (
+    *("number", "run", "previous", "committed_at", "is_restorable"),
+    *("page_bytes", "database_pages"),
+)
+_SEGMENT: Final = TypeAdapter(_SegmentFacts)
+_PARTS: Final = TypeAdapter(SnapshotParts)
+_EPOCH: Final = TypeAdapter(Epoch)
+
+
+def sealed(content: bytes) -> bytes:
+    """Content as an object: compressed, after its checksum and a line feed."""
+    packed = zlib.compress(content, _LEVEL)
+    return b"%s\n%s" % (hashlib.sha256(packed).hexdigest().encode(), packed)
+
+
+def unsealed(content: bytes | None) -> bytes | None:
+    """What an object holds; None for one that is not whole, or not there."""
+    if content is None or digest_of(content) != hashlib.sha256(memoryview(content)[_DIGEST + 1 :]).hexdigest():
+        return None
+    try:
+        return zlib.decompress(memoryview(content)[_DIGEST + 1 :])
+    except zlib.error:
+        return None
+
+
+def digest_of(content: bytes) -> str:
+    """The checksum that an object begins with."""
+    return content[:_DIGEST].decode("ascii", "replace")
+
+
+def epoch_name(number: int) -> str:
+    """The name of an epoch's object."""
+    return f"{EPOCHS}/{number:08}"
+
+
+def epoch_object(epoch: Epoch) -> bytes:
+    """The object that holds an epoch."""
+    return sealed(json.dumps(asdict(epoch)).encode())
+
+
+def epoch_of(content: bytes | None) -> Epoch | None:
+    """The epoch in an object; None for one that is not whole, or not there."""
+    opened = unsealed(content)
+    try:
+        return None if opened is None else _EPOCH.validate_json(opened)
+    except ValidationError:
+        return None
+
+
+def stream_name(epoch: int, number: int) -> str:
+    """The folder of an epoch's stream."""
+    return f"{epoch:08}-{number:04}"
+
+
+def segment_name(stream: str, number: int) -> str:
+    """The name of a segment."""
+    return f"{stream}/segments/{number:010}"
+
+
+def snapshot_name(stream: str, base: int, part: int | None = None) -> str:
+    """The name of a part of a snapshot, or that of the list of its parts."""
+    return f"{stream}/snapshots/{base:010}/{'parts' if part is None else f'{part:04}'}"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamNames:
+    """What a stream has, by its objects' names: segments, and the snapshots that have a list, each by its number, rising."""
+
+    name: str
+    segments: tuple[int, ...]
+    snapshots: tuple[int, ...]
+    objects: tuple[str, ...]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that wrote it."""
+        return int(self.name.partition("-")[0])
+
+
+def streams_of(names: Sequence[str]) -> list[StreamNames]:
+    """The streams of a copy by the names of all its objects, the newest first."""
+    by_stream: dict[str, list[str]] = {}
+    for name in names:
+        if found := _STREAM.match(name):
+            by_stream.setdefault(found[1], []).append(name)
+    return [
+        StreamNames(stream, _numbers(objects, "segments", 1), _numbers(objects, "snapshots", 2), tuple(sorted(objects)))
+        for stream, objects in sorted(by_stream.items(), reverse=True)
+    ]
+
+
+def _numbers(objects: Sequence[str], kind: str, position: int) -> tuple[int, ...]:
+    """The numbers of segments, or of snapshots that have their list."""
+    found: set[int] = set()
+    for name in objects:
+        _, second, *rest = name.split("/")
+        is_it = second == kind and len(rest) == position and rest[0].isdigit() and rest[1:] in ([], ["parts"])
+        if is_it:
+            found.add(int(rest[0]))
+    return tuple(sorted(found))
+
+
+def facts_of(epoch: Epoch) -> dict[str, Any]:
+    """An epoch as a log has it."""
+    return {"epoch": epoch.number, "holder": epoch.holder, "began_at": epoch.began_at}

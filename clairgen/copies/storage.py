@@ -1,0 +1,189 @@
+"""Where a copy lies: objects under names, in a folder or on any storage that fsspec reaches (s3://, gs://, ...).
+
+An object is written whole under a name that is used once, since object stores neither append nor rename.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from clairgen.errors import ConfigError, CopyError, MissingExtraError
+from clairgen.whole_files import write_whole
+
+_LONGEST_DETAIL: Final = 200
+_SEPARATOR: Final = "://"
+
+
+class Storage(Protocol):
+    """Objects by names, which may have slashes; `address` is how a user named it. All raise CopyError, and may take long."""
+
+    @property
+    def address(self) -> str: ...  # noqa: D102 - see above
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write an object, also in place of one that has the same content."""
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write an object unless there is one; whether this call did, which only one of several does."""
+
+    def get(self, name: str) -> bytes | None:
+        """The content of an object; None if there is none."""
+
+    def names(self, folder: str = "") -> list[str]:
+        """The names of all objects in a folder and those below it, in their order."""
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects; those that are not there do not matter."""
+
+
+def open_storage(address: str) -> Storage:
+    """The storage at a URL or in a folder. Raises ConfigError for an address with a secret, MissingExtraError."""
+    if _SEPARATOR not in address:
+        return FolderStorage(Path(address), address)
+    parts = urlsplit(address)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        where = f"{parts.scheme}{_SEPARATOR}{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise ConfigError(
+            f"the address of the copy has more than a place in it; name {where} alone, and give credentials by the environment, "
+            "as the storage's own tools take them"
+        )
+    if parts.scheme == "file":
+        return FolderStorage(Path(parts.path), address)
+    return _RemoteStorage(address)
+
+
+class FolderStorage:
+    """A folder on a disk that other machines reach; written objects are flushed to it before the next one."""
+
+    def __init__(self, folder: Path, address: str | None = None) -> None:
+        self._folder = folder
+        self.address = str(folder) if address is None else address
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write an object."""
+        with _errors(self.address, "written"):
+            write_whole(self._folder / name, content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write an object unless there is one, by a link, which only one process can make."""
+        file = self._folder / name
+        draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
+        with _errors(self.address, "written"):
+            write_whole(draft, content)
+            try:
+                os.link(draft, file)
+            except FileExistsError:
+                return False
+            finally:
+                draft.unlink()
+        return True
+
+    def get(self, name: str) -> bytes | None:
+        """The content of an object; None if there is none."""
+        with _errors(self.address, "read"):
+            try:
+                return (self._folder / name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def names(self, folder: str = "") -> list[str]:
+        """The names of all objects in a folder."""
+        with _errors(self.address, "read"):
+            found = (
+                path.relative_to(self._folder).as_posix()
+                for path in (self._folder / folder).rglob("*")
+                if not path.name.startswith(".") and path.is_file()
+            )
+            return sorted(found)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects, and folders that this empties."""
+        with _errors(self.address, "written"):
+            for name in names:
+                file = self._folder / name
+                file.unlink(missing_ok=True)
+                for above in file.relative_to(self._folder).parents[:-1]:
+                    with contextlib.suppress(OSError):  # not empty
+                        (self._folder / above).rmdir()
+
+
+class _RemoteStorage:
+    """Storage by fsspec. Its credentials come from the environment, as the package for its protocol reads it."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            import fsspec
+        except ImportError as error:
+            raise MissingExtraError(f"A copy at {address}", "copies") from error
+        self.address = address
+        with _errors(address, "opened"):
+            # Listings are looked up each time, since another process may write there.
+            self._files: Any
+            self._files, self._root = fsspec.url_to_fs(address.rstrip("/"), use_listings_cache=False)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write an object."""
+        with _errors(self.address, "written"):
+            self._files.pipe_file(self._path(name), content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write an object unless there is one. Where the storage has no such call, two that do so at once both succeed."""
+        with _errors(self.address, "written"):
+            try:
+                self._files.pipe_file(self._path(name), content, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    def get(self, name: str) -> bytes | None:
+        """The content of an object; None if there is none."""
+        with _errors(self.address, "read"):
+            try:
+                return bytes(self._files.cat_file(self._path(name)))
+            except FileNotFoundError:
+                return None
+
+    def names(self, folder: str = "") -> list[str]:
+        """The names of all objects in a folder."""
+        with _errors(self.address, "read"):
+            self._files.invalidate_cache()
+            try:
+                found = self._files.find(self._path(folder) if folder else self._root)
+            except FileNotFoundError:
+                return []
+            start = len(str(self._root).strip("/")) + 1
+            return sorted(str(path).strip("/")[start:] for path in found)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects."""
+        with _errors(self.address, "written"):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    self._files.rm_file(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+
+@contextlib.contextmanager
+def _errors(address: str, what: str) -> Iterator[None]:
+    """Turn whatever the package of a storage raises into a CopyError."""
+    try:
+        yield
+    except ImportError as error:
+        raise CopyError(
+            f"the copy at {address} needs the package of its protocol ({_detail(error)}); install that too, such as s3fs for s3://"
+        ) from error
+    except Exception as error:
+        raise CopyError(f"the copy at {address} cannot be {what}: {_detail(error)}") from error
+
+
+def _detail(error: Exception) -> str:
+    """What an error says, on one line that is not long."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = " ".join(said.split()) or type(error).__name__
+    return line if len(line) <= _LONGEST_DETAIL else f"{line[:_LONGEST_DETAIL]}…"

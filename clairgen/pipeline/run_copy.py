@@ -1,0 +1,305 @@
+"""The durable copy of a run during a session: how far it is behind, and that nothing more is asked where that is too much.
+
+Whatever was committed until `every` seconds ago is in the copy, as long as its storage works. Where that fails the run goes on
+and says so, up to the most that the copy may be behind; then the session stops, since a lost node would lose what was paid for.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+from clairgen.copies.epochs import KNOWN, begin_epoch, newest_epoch, next_epoch, tokens_of, tokens_text
+from clairgen.copies.objects import Epoch
+from clairgen.copies.restoring import check_may_go_on, holds_run, is_restorable_into, restore
+from clairgen.copies.shipping import Shipper, UploadedSnapshot
+from clairgen.copies.storage import Storage, open_storage
+from clairgen.errors import CopyStoppedError, RunStoppedError, TakenOverError, UserError
+from clairgen.installed import __version__
+from clairgen.pipeline.failures import Stop
+from clairgen.pipeline.progress import CopyState, Progress
+from clairgen.pipeline.session import Session
+from clairgen.store import RunDirectory, now
+
+_LEAST_BEHIND: Final = 60.0
+_INTERVALS_BEHIND: Final = 10
+_LOOK_SECONDS: Final = 0.5
+_LEAST_WAIT_SECONDS: Final = 0.05
+_CLOSE_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 1.0  # the filters of all pairs are one transaction
+
+T = TypeVar("T")
+
+
+def most_behind(every: float) -> float:
+    """The seconds that a copy may be behind before the session stops asking."""
+    return max(_LEAST_BEHIND, _INTERVALS_BEHIND * every)
+
+
+async def storage_of(address: str | None, directory: RunDirectory, progress: Progress) -> Storage | None:
+    """The storage at an address, if there is one; a run that has no folder yet, or an empty one, is restored from a copy there.
+
+    Raises CopyError, RunError, and ConfigError as `open_storage` does.
+    """
+    if address is None:
+        return None
+    storage = open_storage(address)
+    await _restore_if_new(storage, directory, progress)
+    return storage
+
+
+async def _restore_if_new(storage: Storage, directory: RunDirectory, progress: Progress) -> None:
+    if not is_restorable_into(directory) or not await _in_thread(lambda: holds_run(storage)):
+        return
+
+    def work() -> str:
+        directory.path.mkdir(parents=True, exist_ok=True)
+        with directory.locked():
+            return restore(storage, directory).sentence
+
+    sentence = await _in_thread(work)
+    progress.note(
+        f"restored {directory.path} from the copy at {storage.address}: {sentence}; what was asked and spent after that is not "
+        "known"
+    )
+
+
+class NoCopy:
+    """No copy is kept."""
+
+    async def ready(self) -> None:
+        """Nothing to wait for."""
+
+    async def finish(self, stopped_by: RunStoppedError | UserError | None) -> RunStoppedError | UserError | None:
+        """What stopped the session."""
+        return stopped_by
+
+
+@asynccontextmanager
+async def keeping(
+    held: Session, storage: Storage | None, every: float, stop: Stop
+) -> AsyncIterator["RunCopy | NoCopy"]:
+    """Keep a copy of the run during the block, if there is a storage. Raises CopyError for one that has another's, or fails."""
+    if storage is None:
+        yield NoCopy()
+        return
+    epoch = await _taken_over(held, storage)
+    shipper = Shipper(held.directory, storage, epoch)
+    kept = RunCopy(held, storage, shipper, every, stop)
+    held.progress.copy = kept.state
+    held.progress.log_event("copying", to=storage.address, every_seconds=every, epoch=epoch.number)
+    keeping_up = asyncio.create_task(kept.keep_up(), name="copy")
+    watching = asyncio.create_task(kept.watch(), name="copy lag")
+    try:
+        yield kept
+    finally:
+        for task in (keeping_up, watching):
+            task.cancel()
+        await asyncio.wait((keeping_up, watching))
+        await kept.close()
+
+
+class RunCopy:
+    """The copy of a run that a session keeps."""
+
+    def __init__(self, held: Session, storage: Storage, shipper: Shipper, every: float, stop: Stop) -> None:
+        self._held = held
+        self._address = storage.address
+        self._shipper = shipper
+        self._every = every
+        self._stop = stop
+        self._clock = held.runtime.clock
+        self._wake = asyncio.Event()
+        self._stepped = asyncio.Event()
+        self._began = self._clock()
+        self._up_to: float | None = None
+        self._failing: str | None = None
+        self._failures = 0
+        self._taken_over: TakenOverError | None = None
+        self._in_hand: asyncio.Future[Any] | None = None
+        self._snapshot: tuple[tuple[int, int, str], asyncio.Task[UploadedSnapshot]] | None = None
+
+    @property
+    def behind_seconds(self) -> float:
+        """All that was committed this long ago is in the copy."""
+        return self._clock() - (self._began if self._up_to is None else self._up_to)
+
+    def state(self) -> CopyState:
+        """What counters say of it."""
+        return CopyState(
+            self._address,
+            None if self._up_to is None else round(self.behind_seconds, 1),
+            self._shipper.bytes_written,
+            self._failures,
+        )
+
+    async def ready(self) -> None:
+        """Wait until the run as it was at the start is in the copy, or the session is to stop."""
+        while self._up_to is None and not self._stop.event.is_set():
+            self._stepped.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
+
+    async def finish(self, stopped_by: RunStoppedError | UserError | None) -> RunStoppedError | UserError | None:
+        """Bring the copy up to all that is committed, and say that it is; what stopped the session, which may be the copy."""
+        wanted = went_on = self._clock()
+        written, most = self._shipper.bytes_written, most_behind(self._every)
+        while self._taken_over is None and (self._up_to is None or self._up_to < wanted):
+            if written != self._shipper.bytes_written:
+                written, went_on = self._shipper.bytes_written, self._clock()
+            left = went_on + most - self._clock()
+            if left <= 0:
+                error = CopyStoppedError(
+                    f"the copy at {self._address} lacks what was committed in the last {self.behind_seconds:,.0f} s"
+                    f"{self._because()}; the run directory has everything: see to the storage and run the same command again"
+                )
+                return stopped_by or error
+            self._stepped.clear()
+            self._wake.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stepped.wait(), left)
+            if self._failing is not None or not self._shipper.is_restorable:
+                await asyncio.sleep(_LOOK_SECONDS)
+        if self._taken_over is not None:
+            return stopped_by or self._taken_over
+        self._held.progress.note(f"the copy at {self._address} is complete")
+        return stopped_by
+
+    async def keep_up(self) -> None:
+        """Bring the copy up to what is committed, again and again, until cancelled."""
+        while self._taken_over is None:
+            self._wake.clear()
+            due = self._clock() + self._every
+            await self._step()
+            self._stepped.set()
+            awaited: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
+            if self._snapshot is not None:
+                awaited.append(self._snapshot[1])
+            wait_seconds = max(due - self._clock(), _LEAST_WAIT_SECONDS)
+            await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+            awaited[0].cancel()
+
+    async def watch(self) -> None:
+        """Stop the session once the copy is too far behind, also while a call to its storage hangs, until cancelled."""
+        most = most_behind(self._every)
+        while self._stop.error is None:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self.behind_seconds > most and (self._up_to is not None or self._failing is not None):
+                self._stop.because_of(
+                    CopyStoppedError(
+                        f"the copy at {self._address} is {self.behind_seconds:,.0f} s behind, more than the {most:g} s that it "
+                        f"may be{self._because()}, so nothing more is asked; see to the storage and run the same command again"
+                    )
+                )
+
+    async def close(self) -> None:
+        """Close what follows the run, once the call to the storage that is under way is over or takes too long."""
+        waiting = [one for one in (self._in_hand, self._snapshot and self._snapshot[1]) if one is not None]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_CLOSE_SECONDS)
+        for one in waiting:
+            if one.done() and not one.cancelled():
+                one.exception()  # was said, or does not matter any more
+        self._shipper.close()
+
+    async def _step(self) -> None:
+        looked = self._clock()
+        try:
+            await self._do(self._shipper.ship)
+            self._is_up_to(looked)
+            if self._shipper.has_long_log:
+                await self._do(self._shipper.move_log)
+                await self._do(self._shipper.ship)
+                async with self._held.store.paused(_PAUSE_SECONDS) as is_paused:
+                    if is_paused:
+                        await self._do(self._shipper.restart_log)
+            await self._step_of_snapshot()
+        except TakenOverError as error:
+            self._taken_over = error
+            self._stop.because_of(error)
+            return
+        except Exception as error:  # noqa: BLE001 - it is tried again, until the copy is too far behind
+            self._failed(error)
+            return
+        if self._failing is not None:
+            self._failing = None
+            self._held.progress.note(f"the copy at {self._address} is written again")
+        self._is_up_to(looked)
+
+    def _is_up_to(self, looked: float) -> None:
+        if self._shipper.is_restorable:
+            self._up_to = looked
+
+    async def _step_of_snapshot(self) -> None:
+        if self._snapshot is None:
+            if self._shipper.wants_snapshot:
+                base = self._shipper.begin_snapshot()
+                work = asyncio.create_task(_in_thread(lambda: self._shipper.upload_snapshot(base)), name="snapshot")
+                self._snapshot = base, work
+        elif self._snapshot[1].done():
+            base, work = self._snapshot
+            self._snapshot = None
+            uploaded = work.result()
+            await self._do(lambda: self._shipper.complete_snapshot(base, uploaded))
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        task = asyncio.ensure_future(_in_thread(work))
+        self._in_hand = task
+        return await asyncio.shield(task)
+
+    def _failed(self, error: Exception) -> None:
+        said = (
+            str(error)
+            if isinstance(error, UserError)
+            else f"the copy at {self._address} fails: {type(error).__name__}: {error}"
+        )
+        self._failures += 1
+        self._held.progress.log_event("copy-failed", error=said, behind_seconds=round(self.behind_seconds, 1))
+        if self._failing is None:
+            self._held.progress.note(
+                f"{said}; the run goes on, and stops asking once the copy is more than {most_behind(self._every):g} s behind"
+            )
+        self._failing = said
+
+    def _because(self) -> str:
+        return f" ({self._failing})" if self._failing is not None else ""
+
+
+async def _taken_over(held: Session, storage: Storage) -> Epoch:
+    """Begin this session's epoch of a copy, once it is clear that this directory may go on with what is there."""
+    metadata = held.store.metadata
+    await metadata.initialize(__version__)
+    run = str(await metadata.get("run_id"))
+    newest = await _in_thread(lambda: newest_epoch(storage))
+    tokens = tokens_of(None if newest is None else await metadata.get(f"{KNOWN}{newest.copy}"))
+    is_known = await _in_thread(lambda: check_may_go_on(storage, newest, run, tokens))
+    epoch = next_epoch(newest, run, now())
+    # The token is on disk before the epoch is in the copy, so that after a kill in between this directory may go on.
+    known = [newest.token] if newest is not None and is_known else []
+    await metadata.put(f"{KNOWN}{epoch.copy}", tokens_text(*known, epoch.token))
+    await _in_thread(lambda: begin_epoch(storage, epoch))
+    return epoch
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """The result of `work` in a thread that nothing waits for at the end of the process, as a call to a storage may hang."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error is not None else done.set_result(result)  # type: ignore[arg-type]  # one is given
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001 - whoever waits gets it
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="copy", daemon=True).start()
+    return await done

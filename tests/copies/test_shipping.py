@@ -1,0 +1,171 @@
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from clairgen.copies.epochs import newest_epoch
+from clairgen.copies.objects import segment_name, streams_of
+from clairgen.copies.restoring import check_may_go_on, restore
+from clairgen.copies.storage import FolderStorage, open_storage
+from clairgen.errors import CopyError, TakenOverError
+from clairgen.store import RunDirectory
+from tests.copies.kept import count_to, counted, shipping, take_snapshot
+
+
+class Failing(FolderStorage):
+    """A folder that fails when told to; what was to be written then is there all the same, as after a lost reply."""
+
+    fails = False
+    written: list[tuple[str, bytes]]
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write an object, and perhaps say that it failed."""
+        super().put(name, content)
+        self.__dict__.setdefault("written", []).append((name, content))
+        if self.fails:
+            raise CopyError(f"the copy at {self.address} cannot be written: no reply")
+
+
+async def test_what_may_have_been_written_is_written_again_as_it_was(tmp_path: Path) -> None:
+    storage = Failing(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        take_snapshot(shipper)
+        storage.fails = True
+        for number in (1, 2, 3):
+            await count_to(store, number)
+            with pytest.raises(CopyError):
+                shipper.ship()
+        storage.fails = False
+        shipper.ship()
+    by_name: dict[str, set[bytes]] = {}
+    for name, content in storage.written:
+        by_name.setdefault(name, set()).add(content)
+    assert all(len(contents) == 1 for contents in by_name.values())
+    restore(storage, RunDirectory(tmp_path / "restored"))
+    assert await counted(tmp_path / "restored") == 3
+
+
+async def test_the_last_two_snapshots_are_kept_and_what_they_need(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    sizes = []
+    for session in range(4):
+        async with shipping(tmp_path / "run", storage) as (store, shipper):
+            take_snapshot(shipper)
+            for number in range(5):
+                await count_to(store, 10 * session + number)
+                shipper.ship()
+                take_snapshot(shipper)
+        streams = streams_of(storage.names())
+        assert [len(stream.snapshots) for stream in streams] == [2]
+        assert streams[0].segments == tuple(range(streams[0].snapshots[0] + 1, streams[0].segments[-1] + 1))
+        sizes.append(len(storage.names()))
+    assert sizes[1:] == sizes[1:2] * 3
+    assert storage.names("epochs") == ["epochs/00000003", "epochs/00000004"]
+    restore(storage, RunDirectory(tmp_path / "restored"))
+    assert await counted(tmp_path / "restored") == 34
+
+
+async def test_a_new_epoch_keeps_the_snapshot_of_the_one_before_until_it_has_two(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    for number in (1, 2):
+        async with shipping(tmp_path / "run", storage) as (store, shipper):
+            await count_to(store, number)
+            take_snapshot(shipper)
+    assert [stream.epoch for stream in streams_of(storage.names())] == [2, 1]
+
+
+async def test_commits_that_another_program_moved_away_are_in_a_new_stream(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        take_snapshot(shipper)
+        await count_to(store, 1)
+        with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as other:
+            other.execute("PRAGMA wal_checkpoint(RESTART)")
+            await count_to(store, 2)
+        shipper.ship()
+        assert not shipper.is_restorable
+        take_snapshot(shipper)
+        assert shipper.is_restorable
+    assert [stream.name for stream in streams_of(storage.names())] == ["00000001-0002", "00000001-0001"]
+    restore(storage, RunDirectory(tmp_path / "restored"))
+    assert await counted(tmp_path / "restored") == 2
+
+
+async def test_commits_during_a_snapshot_are_in_it_or_after_it(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        await count_to(store, 1)
+        base = shipper.begin_snapshot()
+        await count_to(store, 2)
+        uploaded = shipper.upload_snapshot(base)
+        await count_to(store, 3)
+        shipper.ship()
+        await count_to(store, 4)
+        shipper.complete_snapshot(base, uploaded)
+    restore(storage, RunDirectory(tmp_path / "restored"))
+    assert await counted(tmp_path / "restored") == 4
+
+
+@pytest.mark.parametrize("scheme", ["", "memory://"])
+async def test_an_older_holder_stops_and_writes_nothing_over_the_newer_ones(tmp_path: Path, scheme: str) -> None:
+    storage = open_storage(f"{scheme}{tmp_path}/copy")
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        await count_to(store, 1)
+        take_snapshot(shipper)
+        restore(storage, RunDirectory(tmp_path / "elsewhere"))
+        async with shipping(tmp_path / "elsewhere", storage) as (other_store, other):
+            await count_to(other_store, 2)
+            take_snapshot(other)
+            await count_to(store, 7)
+            with pytest.raises(TakenOverError, match=r"is kept by process .* and no longer by this process"):
+                shipper.ship()
+            assert streams_of(storage.names())[0].epoch == 2
+    restore(storage, RunDirectory(tmp_path / "restored"))
+    assert await counted(tmp_path / "restored") == 2
+
+
+async def test_who_may_go_on_with_a_copy(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    assert not check_may_go_on(storage, None, "run", [])
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        epoch = newest_epoch(storage)
+        assert epoch is not None
+        assert not check_may_go_on(storage, epoch, "another", [])  # nothing was ever in it, so nothing is lost
+        take_snapshot(shipper)
+        run = str(await store.metadata.get("run_id"))
+    assert check_may_go_on(storage, epoch, run, [epoch.token, "older"])
+    with pytest.raises(CopyError, match="is of another directory of this run, kept by process"):
+        check_may_go_on(storage, epoch, run, ["older"])
+    with pytest.raises(CopyError, match="has the copy of another run"):
+        check_may_go_on(storage, epoch, "another", [epoch.token])
+    storage.delete(["epochs/00000001"])
+    with pytest.raises(CopyError, match="not empty and no copy of a run"):
+        check_may_go_on(storage, None, run, [])
+
+
+async def test_a_copy_that_is_deleted_while_it_is_kept_stops_its_session(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (_, shipper):
+        take_snapshot(shipper)
+        storage.delete(storage.names())
+        with pytest.raises(TakenOverError, match="was deleted"):
+            shipper.ship()
+
+
+async def test_a_commit_larger_than_memory_may_hold_begins_a_new_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clairgen.store.write_ahead_log._LARGEST_COMMIT_BYTES", 100_000)
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        take_snapshot(shipper)
+        await store.metadata.put("large", "x" * 300_000)
+        shipper.ship()
+        assert not shipper.is_restorable
+        take_snapshot(shipper)
+        await count_to(store, 5)
+        shipper.ship()
+    assert segment_name("00000001-0002", 1) in storage.names()
+    restore(storage, RunDirectory(tmp_path / "restored"))
+    assert await counted(tmp_path / "restored") == 5

@@ -1,0 +1,183 @@
+import asyncio
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clairgen import api
+from clairgen.copies.storage import FolderStorage
+from clairgen.errors import CopyError, CopyStoppedError, TakenOverError
+from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.run_log import last_session
+from clairgen.store import RunDirectory, Vote, reading
+from tests.cli.commands import clairgen
+from tests.cli.forked import forked
+from tests.runs import config, config_text, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint
+
+EVERY = 0.2
+ROLES = ("target", "reviser", "stronger")
+
+
+def slowly(request: dict[str, Any]) -> Reply:
+    return Reply(played(request).body, delay_seconds=0.1)
+
+
+async def kept(
+    url: str, tasks: Path, run: Path, copy: Path | str, *, clock_speed: float = 1.0, limit: int | None = None
+) -> tuple[Summary, Progress]:
+    """A session with a copy; its clock runs faster than time."""
+    progress = Progress()
+    options = Options(copy_to=str(copy), copy_every=EVERY, limit=limit)
+    runtime = Runtime(clock=lambda: time.monotonic() * clock_speed)
+    return await generate(config(url, tasks), run, options, progress=progress, runtime=runtime), progress
+
+
+async def test_the_same_command_goes_on_in_a_new_directory_and_asks_nothing_again(tmp_path: Path) -> None:
+    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(10)), f"memory://{tmp_path}/copy"
+    async with ScriptedEndpoint(played) as endpoint:
+        _, progress = await kept(endpoint.url, tasks, tmp_path / "run", copy, limit=6)
+        assert progress.notes == [f"the copy at {copy} is complete"]
+        assert len(endpoint.asked) == 18
+        summary, progress = await kept(endpoint.url, tasks, tmp_path / "other machine", copy)
+        assert progress.notes[0].startswith(
+            f"restored {tmp_path}/other machine from the copy at {copy}: 18 answers and 12 pairs, as"
+        )
+        assert len(endpoint.asked) == 30
+        assert summary.stopped_by is None
+        with pytest.raises(CopyError, match="is of another directory of this run"):
+            await kept(endpoint.url, tasks, tmp_path / "run", copy)
+        with pytest.raises(CopyError, match="has the copy of another run"):
+            await kept(endpoint.url, tasks, tmp_path / "third", f"file://{tmp_path}/second copy")
+            await kept(endpoint.url, tasks, tmp_path / "other machine", f"file://{tmp_path}/second copy")
+        assert len(endpoint.asked) == 30 + 30
+    assert (tmp_path / "other machine" / "config.yaml").exists()
+
+
+async def test_the_copy_has_what_is_done_after_the_last_answer(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(2))
+    async with ScriptedEndpoint(played) as endpoint:
+        await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy")
+    assert (await clairgen("restore", tmp_path / "copy", "--run", tmp_path / "restored")).code == 0
+    texts = []
+    for run in (tmp_path / "run", tmp_path / "restored"):
+        async with reading(RunDirectory(run)) as store:
+            texts.append(
+                (
+                    await store.pairs.statuses(),
+                    await store.filter_sets.in_force(),
+                    await store.metadata.with_prefix("f"),
+                )
+            )
+    assert texts[0] == texts[1]
+    session = last_session(tmp_path / "restored" / "run.log")
+    assert session is not None
+    assert session.ended == "done"
+    assert session.counters is not None
+    assert session.counters.copy is not None
+    assert session.counters.copy.failures == 0
+
+
+async def test_a_session_whose_copy_was_taken_over_stops_asking(tmp_path: Path) -> None:
+    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(60)), tmp_path / "copy"
+    async with ScriptedEndpoint(slowly) as endpoint:
+        older = asyncio.create_task(kept(endpoint.url, tasks, tmp_path / "run", copy))
+        while len(endpoint.asked) < 40:  # noqa: ASYNC110 - an endpoint sends no signal
+            await asyncio.sleep(0.02)
+        newer, _ = await kept(endpoint.url, tasks, tmp_path / "other machine", copy)
+        stopped, _ = await older
+    assert newer.stopped_by is None
+    assert isinstance(stopped.stopped_by, TakenOverError)
+    assert sum(counts.get("pending", 0) for counts in stopped.statuses.values()) > 0
+
+
+async def test_a_storage_that_fails_is_said_and_stops_the_session_when_too_much_would_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(300))
+    put, fails = FolderStorage.put, False
+
+    def failing(storage: FolderStorage, name: str, content: bytes) -> None:
+        if fails:
+            raise CopyError(f"the copy at {storage.address} cannot be written: No space left on device")
+        put(storage, name, content)
+
+    monkeypatch.setattr(FolderStorage, "put", failing)
+    async with ScriptedEndpoint(slowly) as endpoint:
+        running = asyncio.create_task(kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy", clock_speed=60))
+        while len(endpoint.asked) < 40:  # noqa: ASYNC110 - an endpoint sends no signal
+            await asyncio.sleep(0.02)
+        fails = True
+        summary, progress = await running
+        asked = len(endpoint.asked)
+    assert isinstance(summary.stopped_by, CopyStoppedError)
+    assert "more than the 60 s that it may be (the copy at" in str(summary.stopped_by)
+    assert "No space left on device), so nothing more is asked" in str(summary.stopped_by)
+    [note] = [note for note in progress.notes if "No space" in note]
+    assert note.endswith("; the run goes on, and stops asking once the copy is more than 60 s behind")
+    assert asked < 900
+    assert progress.counters(1).copy is not None
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert log.count('"copy-failed"') >= 2
+    fails = False
+    async with ScriptedEndpoint(played) as endpoint:
+        await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy", limit=20)
+    assert (await clairgen("restore", tmp_path / "copy", "--run", tmp_path / "restored")).code == 0
+
+
+async def test_a_storage_that_fails_at_the_start_costs_nothing(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
+    (tmp_path / "copy").write_text("a file")
+    async with ScriptedEndpoint(played) as endpoint:
+        with pytest.raises(CopyError, match="copy cannot be written"):
+            await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy")
+        assert endpoint.asked == []
+
+
+async def test_votes_beside_a_session_are_in_its_copy(tmp_path: Path) -> None:
+    tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(40)), tmp_path / "run"
+    async with ScriptedEndpoint(played) as endpoint:
+        await kept(endpoint.url, tasks, run, tmp_path / "copy", limit=3)
+        [pair, *_] = [stored.id for stored in await api.made_pairs(run, "clair")]
+        endpoint.script = slowly
+        running = asyncio.create_task(kept(endpoint.url, tasks, run, tmp_path / "copy"))
+        while len(endpoint.asked) < 40:  # noqa: ASYNC110 - an endpoint sends no signal
+            await asyncio.sleep(0.02)
+        for voter in range(5):
+            await api.cast_vote(run, pair, Vote.KEEP, f"voter {voter}")
+        await running
+    assert {path.name for path in (tmp_path / "copy").iterdir()} == {"epochs", "00000001-0001", "00000002-0001"}
+    assert (await clairgen("restore", tmp_path / "copy", "--run", tmp_path / "restored")).code == 0
+    async with reading(RunDirectory(tmp_path / "restored")) as store:
+        assert len(await store.votes.of_pair(pair)) == 5
+
+
+@pytest.mark.process
+async def test_a_machine_that_is_lost_costs_what_was_committed_since_the_last_interval(tmp_path: Path) -> None:
+    tasks, settings = write_tasks(tmp_path / "tasks.jsonl", questions(100)), tmp_path / "config.yaml"
+    answered: dict[int, float] = {}
+    async with ScriptedEndpoint(slowly) as endpoint:
+        endpoint.on_sent = lambda request: answered.__setitem__(request["seed"], time.monotonic())
+        settings.write_text(config_text(endpoint.url, tasks, **{role: {"concurrency": 2} for role in ROLES}))
+        command = ["generate", settings, "--copy-to", tmp_path / "copy", "--copy-every", "0.5", "--run"]
+        async with forked(*command, tmp_path / "machine") as running:
+            while not answered or time.monotonic() < min(answered.values()) + 3:  # noqa: ASYNC110 - an endpoint sends no signal
+                await asyncio.sleep(0.02)
+            running.send_signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+            await running.wait()
+        await endpoint.clients_gone()
+        before, asked = dict(answered), len(endpoint.asked)
+        endpoint.script = played
+        done = await clairgen(*command, tmp_path / "another machine")
+        again = [killed_at - before[request["seed"]] for request in endpoint.asked[asked:] if request["seed"] in before]
+    assert done.code == 0, done.err
+    assert "Note: restored" in done.err
+    assert "is complete" in done.err
+    slack = 2.0  # a busy machine may be late
+    assert 0.5 + slack < killed_at - min(before.values())
+    assert max(again, default=0.0) < 0.5 + slack
