@@ -28,7 +28,8 @@ SELECT lost_by, sum(retried), sum(jaccard), sum(levenshtein), sum(length_ratio) 
 def main(
     pairs: Annotated[list[int], typer.Option(help="Numbers of pairs over all shards.")],
     shards: Annotated[int, typer.Option(help="Into how many shards they are split.")] = 16,
-    folder: Annotated[Path | None, typer.Option(help="Where there is room: 1.5 KB a pair.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Where there is room: 0.6 KB a pair.")] = None,
+    requests: Annotated[bool, typer.Option("--requests", help="With an answer and its cost for each pair.")] = False,
     merge: Annotated[
         bool, typer.Option("--merge", help="Also merge the shards, and report on the merged run.")
     ] = False,
@@ -41,7 +42,7 @@ def main(
     for count in pairs:
         with tempfile.TemporaryDirectory(dir=folder) as name:
             start = time.monotonic()
-            make_shards(Path(name) / "shards", count, shards)
+            make_shards(Path(name) / "shards", count, shards, requests=requests)
             runs = sorted((Path(name) / "shards").iterdir(), key=lambda path: int(path.name))
             size = sum((run / "run.db").stat().st_size for run in runs)
             typer.echo(

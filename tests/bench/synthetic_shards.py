@@ -1,7 +1,7 @@
 """Finished shards of a run that nobody made: any number of pairs with short texts and varied figures, written by SQL alone.
 
-Two thirds of the pairs are dropped, one in ten is marked, one in fifty holds no revision; of each pair one answer is stored,
-with a cost.
+Nearly half of the pairs are dropped, one in ten is marked, one in fifty holds no revision. All have the same prompt, and tasks
+are left out. With requests there is an answer for each pair, with a cost.
 """
 
 import asyncio
@@ -28,22 +28,20 @@ SETTINGS: Final = FilterSettings({"levenshtein": [None, 1500], "language": "off"
 # ruff: noqa: S608 - the names and numbers of this module
 _NUMBERS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :pairs)"
 _FILL: Final = (
-    f"""INSERT INTO messages (hash, body) {_NUMBERS}
-        SELECT printf('%064x', i * :shards + :shard), compressed('[{{"content":"How much is ' || i || ' and ' || :shard
-        || '?","role":"user"}}]') FROM n""",
-    f"""INSERT INTO tasks (position, id, messages) {_NUMBERS}
-        SELECT i * :shards + :shard, printf('task-%d', i * :shards + :shard), printf('%064x', i * :shards + :shard) FROM n""",
+    """INSERT INTO messages (hash, body)
+        VALUES ('prompt', compressed('[{"content":"How much is one and one?","role":"user"}]'))""",
+    f"""CREATE TEMP TABLE numbers AS {_NUMBERS} SELECT i * :shards + :shard AS position FROM n""",
     f"""INSERT INTO pairs (id, position, task_id, recipe, status, prompt, chosen_finish_reason, rejected_finish_reason,
             chosen_model, rejected_model, parse_status, parser_version, metrics_version, filter_set, made_at, tokenizer,
             levenshtein, jaccard, length_ratio)
-        SELECT lower(hex(randomblob(16))), position, id, '{RECIPE}', 'made', messages, 'stop', 'stop', 'reviser', 'target',
-            'ok', 3, {METRICS_VERSION}, 1, '2026-01-01', '{DEFAULT_TOKENIZER}', abs(random()) % 2000,
+        SELECT lower(hex(randomblob(16))), position, 'task-' || position, '{RECIPE}', 'made', 'prompt', 'stop', 'stop', 'reviser',
+            'target', 'ok', 3, {METRICS_VERSION}, 1, '2026-01-01', '{DEFAULT_TOKENIZER}', abs(random()) % 2000,
             (abs(random()) % 1000) / 1000.0, 0.4 + (abs(random()) % 2000) / 1000.0
-        FROM tasks WHERE position % 50 > 0
+        FROM numbers WHERE position % 50 > 0
         UNION ALL
-        SELECT lower(hex(randomblob(16))), position, id, '{RECIPE}', 'made', messages, 'stop', 'stop', 'reviser', 'target',
-            'no-solution-header', 3, {METRICS_VERSION}, 1, '2026-01-01', NULL, NULL, NULL, NULL
-        FROM tasks WHERE position % 50 = 0""",
+        SELECT lower(hex(randomblob(16))), position, 'task-' || position, '{RECIPE}', 'made', 'prompt', 'stop', 'stop', 'reviser',
+            'target', 'no-solution-header', 3, {METRICS_VERSION}, 1, '2026-01-01', NULL, NULL, NULL, NULL
+        FROM numbers WHERE position % 50 = 0""",
     """INSERT INTO pair_texts (pair, chosen, rejected, reasoning)
         SELECT number, iif(parse_status = 'ok', 'The sum is ' || (position * 3) || ', which is **the answer** '
                 || substr(:filler, 1, abs(random()) % :longest), NULL),
@@ -64,6 +62,8 @@ _FILL: Final = (
     """UPDATE pairs SET drop_reason = (SELECT reason FROM filter_results f WHERE f.filter_set = 1 AND f.pair_id = pairs.id
             AND f.action = 'drop' ORDER BY f.position LIMIT 1)
             WHERE id IN (SELECT pair_id FROM filter_results WHERE action = 'drop')""",
+)
+_REQUESTS: Final = (
     """INSERT INTO pair_requests (pair_id, purpose, key)
         SELECT id, 'chosen', lower(hex(randomblob(32))) FROM pairs ORDER BY id""",
     """INSERT INTO completions (key, role, model, sample, parameters, messages, text, finish_reason, prompt_tokens,
@@ -73,8 +73,10 @@ _FILL: Final = (
 )
 
 
-def make_shards(folder: Path, pairs: int, shards: int, *, longest: int = 60, cores: int = 2) -> None:
-    """Write `shards` run directories into `folder` with `pairs` pairs together; a text is up to `longest` longer."""
+def make_shards(
+    folder: Path, pairs: int, shards: int, *, longest: int = 30, requests: bool = False, cores: int = 2
+) -> None:
+    """Write `shards` run directories with `pairs` pairs in all into `folder`; a text has up to `longest` more characters."""
     with ProcessPoolExecutor(cores, get_context("spawn")) as others:
         for _ in others.map(
             _make_shard,
@@ -83,11 +85,12 @@ def make_shards(folder: Path, pairs: int, shards: int, *, longest: int = 60, cor
             range(1, shards + 1),
             [shards] * shards,
             [longest] * shards,
+            [requests] * shards,
         ):
             pass
 
 
-def _make_shard(path: Path, pairs: int, number: int, shards: int, longest: int) -> None:
+def _make_shard(path: Path, pairs: int, number: int, shards: int, longest: int, requests: bool) -> None:
     run = RunDirectory(path)
     run.create()
     asyncio.run(_describe(run, number, shards, pairs * shards))
@@ -104,7 +107,7 @@ def _make_shard(path: Path, pairs: int, number: int, shards: int, longest: int) 
             "filler": "some more words " * 500,
         }
         database.execute("BEGIN")
-        for statement in _FILL:
+        for statement in (*_FILL, *(_REQUESTS if requests else ())):
             database.execute(statement, {name: value for name, value in given.items() if f":{name}" in statement})
         database.execute("COMMIT")
         database.execute("PRAGMA journal_mode = WAL")
