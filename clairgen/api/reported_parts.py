@@ -24,17 +24,18 @@ _SHARDS_NAMED: Final = 10
 
 @asynccontextmanager
 async def reported_parts(
-    path: Path, *, reads_columns: bool, tell: Callable[[str], None]
+    path: Path, *, reads_columns: bool, tell: Callable[[str], None], fewest_pairs: int = FEWEST_PAIRS_IN_COLUMNS
 ) -> AsyncIterator[tuple[SharedFacts, list[ReportedPart]]]:
     """The run in a folder, or its shards in their order, and what they have in common; each as it is at one moment.
 
-    With `reads_columns` the figures of many pairs are in columns, which are brought up to date first, shards side by side.
+    With `reads_columns` the figures of at least `fewest_pairs` are in columns, which are brought up to date first, shards side by
+    side.
     `tell` is given what the figures of shards are without, in sentences. Raises RunError for a folder without a run, and for
     shards that cannot be taken together.
     """
     folder = await shard_folder(path) if runs_inside(path) else None
     directories = [RunDirectory(path)] if folder is None else list(folder.shards.values())
-    in_columns = reads_columns and await _is_worth_columns(directories, tell)
+    in_columns = reads_columns and await _is_worth_columns(directories, fewest_pairs, tell)
     if in_columns and len(directories) > 1:
         await _write_columns(directories)
     async with AsyncExitStack() as stack:
@@ -51,13 +52,15 @@ async def reported_parts(
         yield facts, parts
 
 
-async def _is_worth_columns(directories: Sequence[RunDirectory], tell: Callable[[str], None]) -> bool:
+async def _is_worth_columns(
+    directories: Sequence[RunDirectory], fewest_pairs: int, tell: Callable[[str], None]
+) -> bool:
     pairs = 0
     for directory in directories:
         async with reading(directory) as store:
             pairs += sum(counts.get("made", 0) for counts in (await store.pairs.statuses()).values())
     if has_analysis_extra():
-        return pairs >= FEWEST_PAIRS_IN_COLUMNS
+        return pairs >= fewest_pairs
     if pairs >= _SLOW_PAIRS:
         tell(
             f"the figures of {counted(pairs, 'pair')} are read one by one, which takes minutes; seconds with: pip install "

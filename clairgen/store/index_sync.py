@@ -15,11 +15,11 @@ from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import OVERALL, FilterAction
 from clairgen.store.connection import store_errors, transaction
 from clairgen.store.pair_index import FORMAT, RECIPE_BITS, SCHEMA, SORTED, VERSION_BITS, IndexState, open_index
+from clairgen.store.pair_rows import LOST_BY
 from clairgen.store.reader import Reader
 
 _GROUP: Final = 20_000
 _MERGED_PAGES: Final = 4_000
-_LOST_BY: Final = "coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status))"
 _MEASURED: Final = f"p.parse_status = 'ok' AND p.metrics_version = {METRICS_VERSION}"
 _SCORE: Final = (
     "(SELECT iif(count(s.value) = count(*), avg(s.value), NULL) FROM run.scores s WHERE s.pair_id = p.id "
@@ -53,7 +53,7 @@ _ADD: Final = (
 """What puts fresh documents in; their verdicts are put in by _JUDGE."""
 
 _VERDICTS: Final = (
-    f"SELECT f.doc, iif({_LOST_BY} IS NULL, 'kept', 'dropped') AS kind, coalesce({_LOST_BY}, '') AS name {_OF_FRESH} "
+    f"SELECT f.doc, iif({LOST_BY} IS NULL, 'kept', 'dropped') AS kind, coalesce({LOST_BY}, '') AS name {_OF_FRESH} "
     f"UNION ALL SELECT f.doc, 'mark', v.reason {_OF_FRESH} CROSS JOIN run.filter_results v "
     f"ON v.filter_set = p.filter_set AND v.pair_id = p.id AND v.action = '{FilterAction.MARK.value}'"
 )

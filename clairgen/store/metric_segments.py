@@ -22,6 +22,7 @@ from clairgen.folder_lock import locked_folder
 from clairgen.keys import sample_number
 from clairgen.records import FilterAction
 from clairgen.store.directory import RunDirectory
+from clairgen.store.pair_rows import LOST_BY
 from clairgen.store.reader import Reader
 from clairgen.whole_files import write_whole
 
@@ -35,8 +36,8 @@ _ROWS: Final = 200_000
 _ROWS_AT_ONCE: Final = 20_000
 _MANIFEST: Final = "manifest.json"
 _SELECT: Final = f"""
-SELECT p.id, p.position, p.task_id, coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status)) AS lost_by,
-    p.retried, p.failed_check, p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set,
+SELECT p.id, p.position, p.task_id, {LOST_BY} AS lost_by, p.retried, p.failed_check, p.levenshtein, p.jaccard,
+    p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set,
     (SELECT json_group_array(DISTINCT f.reason) FROM filter_results f
         WHERE f.filter_set = p.filter_set AND f.pair_id = p.id AND f.action = '{FilterAction.MARK.value}') AS marks
 FROM pairs p WHERE p.recipe = ? AND p.status = 'made' AND p.position > ? AND p.position <= ? ORDER BY p.position LIMIT ?

@@ -27,6 +27,9 @@ from clairgen.records import (
 from clairgen.store.completions import now
 from clairgen.store.statements import Statement, messages_of
 
+LOST_BY: Final = "coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status))"
+"""Why a made pair `p` is not kept: the reason of the first filter that drops it, or of no decision; null if it is kept."""
+
 SELECT_PAIRS: Final = """
 SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, t.chosen, t.rejected,
     p.chosen_finish_reason, p.rejected_finish_reason, p.chosen_model, p.rejected_model, p.chosen_removed, p.rejected_removed,
@@ -43,8 +46,8 @@ FROM pairs p JOIN pair_texts t ON t.pair = p.number JOIN messages m ON m.hash = 
 """
 """The columns of a PairRow, in its order, of pairs `p`; conditions on `p` follow."""
 
-SELECT_FIGURES: Final = """
-SELECT p.id, p.position, p.task_id, coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status)) AS lost_by,
+SELECT_FIGURES: Final = f"""
+SELECT p.id, p.position, p.task_id, {LOST_BY} AS lost_by,
     p.retried, p.failed_check, p.parse_status = 'ok' AS is_decided, p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer
 FROM pairs p
 """

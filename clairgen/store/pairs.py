@@ -15,6 +15,7 @@ from clairgen.store.advice import outdated_row
 from clairgen.store.completions import now
 from clairgen.store.judgements import judgement_rows
 from clairgen.store.pair_rows import (
+    LOST_BY,
     SELECT_FIGURES,
     SELECT_MEASURES,
     SELECT_PAIRS,
@@ -39,7 +40,6 @@ from clairgen.store.votes import outdated_votes_row
 
 _PAGE = 512
 _PAGE_WITHOUT_TEXTS = 4000
-_LOST_BY = "coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Pairs:
     async def lost(self, recipe: str) -> dict[str, int]:
         """Counts of a recipe's made pairs that are not kept, by the reason of the first filter or of there being no decision."""
         sql = (
-            f"SELECT {_LOST_BY} AS reason, count(*) AS count FROM pairs p WHERE recipe = ? AND status = 'made' "
+            f"SELECT {LOST_BY} AS reason, count(*) AS count FROM pairs p WHERE recipe = ? AND status = 'made' "
             "AND reason IS NOT NULL GROUP BY reason ORDER BY count DESC, reason"
         )
         return {row["reason"]: row["count"] for row in await self._reader.rows(sql, (recipe,))}
@@ -157,7 +157,7 @@ class Pairs:
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
         if lost_by is not None:
-            where += f" AND ({_LOST_BY} IS NULL OR {_LOST_BY} IN (SELECT value FROM json_each(?)))"
+            where += f" AND ({LOST_BY} IS NULL OR {LOST_BY} IN (SELECT value FROM json_each(?)))"
         given = () if lost_by is None else (json.dumps(lost_by),)
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT {_PAGE}"
         while rows := await self._reader.rows(sql, (recipe, after, *given)):

@@ -68,7 +68,8 @@ _REQUESTS: Final = (
         SELECT id, 'chosen', lower(hex(randomblob(32))) FROM pairs ORDER BY id""",
     """INSERT INTO completions (key, role, model, sample, parameters, messages, text, finish_reason, prompt_tokens,
             completion_tokens, latency_seconds, endpoint, cost_usd, created_at)
-        SELECT r.key, 'reviser', 'reviser', 0, '{}', p.prompt, 'The sum is one.', 'stop', 20, 30, 0.5, 'http://127.0.0.1', 0.001, ''
+        SELECT r.key, 'reviser', 'reviser', 0, '{}', p.prompt, 'The sum is one.', 'stop', 20, 30, 0.5,
+            'http://127.0.0.1', 0.001, ''
         FROM pair_requests r JOIN pairs p ON p.id = r.pair_id ORDER BY r.key""",
 )
 
@@ -76,7 +77,7 @@ _REQUESTS: Final = (
 def make_shards(
     folder: Path, pairs: int, shards: int, *, longest: int = 30, requests: bool = False, cores: int = 2
 ) -> None:
-    """Write `shards` run directories with `pairs` pairs in all into `folder`; a text has up to `longest` more characters."""
+    """Write `shards` run directories with `pairs` pairs in all into `folder`; texts have up to `longest` characters more."""
     with ProcessPoolExecutor(cores, get_context("spawn")) as others:
         for _ in others.map(
             _make_shard,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from clairgen import api
+from clairgen.api.reported_parts import reported_parts
 from clairgen.errors import ConfigError, DrainedError, RunError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, Summary, generate
@@ -496,6 +497,8 @@ async def test_the_report_on_a_folder_of_shards_is_that_of_the_merged_run(tmp_pa
     assert "has compared only those of the same shard, and may drop more once the shards are merged" in str(told)
     columns = await reports_from_columns([cluster.shard(number) for number in (1, 2, 3)])
     assert nearly(figures(columns)) == nearly(together)
+    async with reported_parts(shards, reads_columns=True, tell=told.append, fewest_pairs=1) as (_, parts):
+        assert [part.columns is not None for part in parts] == [True] * SHARDS
     matched = [(await api.report(folder, matched=True))[0].n for folder in (shards, cluster.merged)]
     assert matched[0] == matched[1] > 0
     shutil.move(cluster.shard(2), tmp_path / "two")
