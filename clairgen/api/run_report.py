@@ -41,9 +41,9 @@ async def report(
 ) -> list[RecipeReport]:
     """Contrast, drops and audit of every recipe of `runs`; with each run's own tokenizer if none is named.
 
-    The shards in a folder are one run. In place of a run there may be pairs from elsewhere, as `import_pairs` takes them: they are
-    imported as `source` says into a temporary run, or into the run `keep`, and `tell` is given what was understood, what importing
-    came to, and what figures are without.
+    The shards in a folder are one run. In place of a run there may be pairs from elsewhere, as `import_pairs` takes them: they
+    are imported as `source` says into a temporary run, or into the run `keep`, and `tell` is given what was understood, what
+    importing came to, and what figures are without.
 
     `by` names a column of the source of imported pairs, by whose values they are also reported. `matched` counts only the tasks
     of which every recipe of a run has a pair that is kept, so that recipes can be compared. `length_tokenizer` names the

@@ -127,5 +127,6 @@ async def _describe(run: RunDirectory, number: int, shards: int, rows: int) -> N
 
 
 async def _nothing() -> AsyncIterator[FilterResult]:
-    for one in ():
+    results: tuple[FilterResult, ...] = ()
+    for one in results:
         yield one
