@@ -56,7 +56,7 @@ async def report(
         require_report_extra()
     reports: list[RecipeReport] = []
     samples: list[pairs_page.PairSample] = []
-    reads_columns = html is None and by is None and not matched
+    reads_columns = by is None and not matched
     async with source_runs(runs, source or ImportOptions(), keep, tell=tell, stop=stop) as named_runs:
         for run in named_runs:
             _refuse_training(run.path)
@@ -124,7 +124,10 @@ async def _run_report(
             by=by if plan.imported_from is not None else None,
             only=only,
             length_tokenizer=length_tokenizer,
+            sampled_tasks=_PAIRS_ON_A_PAGE,
         )
+        if samples is not None:
+            samples[-1].seen = report.n
         reports.append(replace(report, keep_with=run.keep_with))
     return reports
 

@@ -49,8 +49,12 @@ async def recipe_report(
     by: str | None = None,
     only: Collection[str] | None = None,
     length_tokenizer: str | None = None,
+    sampled_tasks: int | None = None,
 ) -> RecipeReport:
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
+
+    Where `also` only looks for the pairs of `sampled_tasks` tasks, those with the smallest sample numbers, parts that all have
+    columns give it no others, or few.
 
     `imported_from` is the source of imported pairs, `revises` whether chosen answers are revisions, `by` the column of that
     source by whose values they are grouped. `only` has the ids of the tasks whose pairs count, and then verdicts of judges and
@@ -63,11 +67,17 @@ async def recipe_report(
     lengths = Lengths(length_tokenizer, differences.takes)
     metrics = PluginMetrics(METRICS.from_plugins)
     groups = None if by is None else Groups(by, tokenizer)
-    needs_texts = also is not None or groups is not None or only is not None or bool(METRICS.from_plugins)
+    samples = sampled_tasks is not None and all(part.columns is not None for part in parts)
+    needs_texts = (
+        (also is not None and not samples) or groups is not None or only is not None or bool(METRICS.from_plugins)
+    )
     if not needs_texts and not await _unmeasured(parts, recipe, tokenizer):
         async for stored in _sampled(parts, recipe, numbers, differences):
             differences.add(stored)
             lengths.add(stored)
+        if also is not None:
+            async for stored in _of_first_tasks(parts, recipe, sampled_tasks or 0):
+                also(stored)
     else:
         async for stored, _ in measured(_made(parts, recipe), tokenizer):
             if only is not None and stored.task.id not in only:
@@ -131,6 +141,16 @@ async def _sampled(
                 numbers.count_marks(figures.marks())
                 sample = figures.sample(differences.most_sample_number)
             async for stored in part.store.pairs.made_with_ids(sample):
+                yield stored
+
+
+async def _of_first_tasks(parts: Sequence[ReportedPart], recipe: str, tasks: int) -> AsyncIterator[StoredPair]:
+    """The pairs of so many tasks of each part, or a few more, that have the smallest sample numbers."""
+    for part in parts:
+        if part.columns is not None and (files := part.columns.files(recipe)):
+            with figures_connection() as connection:
+                ids = SegmentFigures(connection, files).first_tasks(tasks)
+            async for stored in part.store.pairs.made_with_ids(ids):
                 yield stored
 
 

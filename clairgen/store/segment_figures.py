@@ -78,6 +78,13 @@ class SegmentFigures:
             identity for (identity,) in self._rows(f"SELECT id FROM pairs WHERE drawn <= {most:d} ORDER BY position")
         ]
 
+    def first_tasks(self, tasks: int) -> list[str]:
+        """The ids of the pairs of so many tasks, or a few more, with the smallest sample numbers, in the order of positions."""
+        last = f"SELECT max(drawn) FROM (SELECT drawn FROM pairs ORDER BY drawn LIMIT {tasks:d})"
+        return [
+            identity for (identity,) in self._rows(f"SELECT id FROM pairs WHERE drawn <= ({last}) ORDER BY position")
+        ]
+
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         import duckdb
 

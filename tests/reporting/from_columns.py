@@ -1,6 +1,6 @@
 """Reports on runs, or shards as one run, whose figures come from columns, however few pairs they have."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 
 from clairgen.api.run_status import summed_counts
+from clairgen.records import StoredPair
 from clairgen.reporting.recipe_report import ReportedPart, recipe_report
 from clairgen.reporting.report import RecipeReport
 from clairgen.store import RunDirectory, reading
 
 
-async def reports_from_columns(runs: Sequence[Path], rows: int = 7) -> list[RecipeReport]:
+async def reports_from_columns(
+    runs: Sequence[Path],
+    rows: int = 7,
+    also: Callable[[StoredPair], None] | None = None,
+    sampled_tasks: int | None = None,
+) -> list[RecipeReport]:
     """The reports on all recipes of the runs together; a segment has at most so many rows."""
     async with AsyncExitStack() as stack:
         parts = []
@@ -25,7 +31,9 @@ async def reports_from_columns(runs: Sequence[Path], rows: int = 7) -> list[Reci
         statuses = summed_counts([await part.store.pairs.statuses() for part in parts])
         plans = await parts[0].store.metadata.plans()
         return [
-            await recipe_report(parts, "", name, "treebank", statuses[name], None, revises=plan.revises)
+            await recipe_report(
+                parts, "", name, "treebank", statuses[name], also, revises=plan.revises, sampled_tasks=sampled_tasks
+            )
             for name, plan in plans.items()
         ]
 

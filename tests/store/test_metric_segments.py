@@ -16,7 +16,8 @@ from clairgen.folder_lock import locked_folder
 from clairgen.keys import pair_id
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.refilter import filter_pairs
-from clairgen.records import Pair
+from clairgen.records import Pair, StoredPair
+from clairgen.reporting.html.pairs_page import PairSample
 from clairgen.reporting.pair_metrics import SCALES
 from clairgen.store import RunDirectory, SegmentFigures, SegmentFolder, figures_connection, reading, writing
 from tests.reporting.from_columns import nearly, reports_from_columns
@@ -75,6 +76,20 @@ async def test_reports_by_columns_are_those_by_pairs(tmp_path: Path) -> None:
     found = await segments(run)
     assert [one.rows for one in found.segments] == [7, 7, 7, 7, 2] * 2
     assert found.costs == {"clair": clair.cost_usd, "stronger-preferred": other.cost_usd}
+
+
+async def test_a_page_has_the_same_sample_of_pairs_whether_all_are_read_or_those_of_a_few_tasks(tmp_path: Path) -> None:
+    run = await made(tmp_path)
+    of_all, of_few = PairSample("", "", 5), PairSample("", "", 5)
+    for recipe in ("clair", "stronger-preferred"):
+        for stored in await api.made_pairs(run, recipe):
+            of_all.add(stored)
+    given: list[StoredPair] = []
+    await reports_from_columns([run], ROWS, given.append, 5)
+    for stored in given:
+        of_few.add(stored)
+    assert len(given) == 10
+    assert of_few.rows() == of_all.rows()
 
 
 async def test_only_segments_with_changed_pairs_are_written_again(tmp_path: Path) -> None:
