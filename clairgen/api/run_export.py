@@ -178,8 +178,7 @@ async def _write(
     for recipe in pairs.plans:
         left_out = balanced[recipe].left_out if balanced is not None else {}
         lost_by = writer.reasons_to_read(recipe)
-        lost = await pairs.store.pairs.lost(recipe)
-        writer.skip({reason: count for reason, count in lost.items() if reason not in lost_by})
+        writer.skip(await pairs.store.pairs.left_out(recipe, lost_by))
         async for stored, thoughts, reference in pairs.of_recipe(recipe, lost_by):
             is_wanted = wanted is None or stored.task.id in wanted
             written = writer.add(stored, is_wanted, thoughts, left_out.get(stored.id), reference)

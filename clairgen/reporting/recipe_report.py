@@ -122,6 +122,13 @@ async def _sampled(
     parts: Sequence[ReportedPart], recipe: str, numbers: RecipeNumbers, differences: FeatureDifferences
 ) -> AsyncIterator[StoredPair]:
     """Count all pairs without their texts, and give those whose task is in the sample of `differences`."""
+    if files := [file for part in parts if part.columns is not None for file in part.columns.files(recipe)]:
+        with figures_connection() as connection:
+            figures = SegmentFigures(connection, files)
+            numbers.add_columns(
+                figures.outcomes({scale.metric: scale.bins for scale in SCALES}), figures.failed_checks()
+            )
+            numbers.count_marks(figures.marks())
     for part in parts:
         if part.columns is None:
             async for page in part.store.pairs.figures(recipe):
@@ -134,12 +141,7 @@ async def _sampled(
             numbers.count_marks((await part.store.pairs.marked()).get(recipe, {}))
         elif files := part.columns.files(recipe):
             with figures_connection() as connection:
-                figures = SegmentFigures(connection, files)
-                numbers.add_columns(
-                    figures.outcomes({scale.metric: scale.bins for scale in SCALES}), figures.failed_checks()
-                )
-                numbers.count_marks(figures.marks())
-                sample = figures.sample(differences.most_sample_number)
+                sample = SegmentFigures(connection, files).sample(differences.most_sample_number)
             async for stored in part.store.pairs.made_with_ids(sample):
                 yield stored
 

@@ -127,13 +127,14 @@ class Pairs:
             found[row["recipe"]][row["drop_reason"]] = row["count"]
         return dict(found)
 
-    async def lost(self, recipe: str) -> dict[str, int]:
-        """Counts of a recipe's made pairs that are not kept, by the reason of the first filter or of there being no decision."""
+    async def left_out(self, recipe: str, lost_by: Sequence[str]) -> dict[str, int]:
+        """How many pairs `made` leaves out with the same arguments, by the reason for which they are lost."""
         sql = (
             f"SELECT {LOST_BY} AS reason, count(*) AS count FROM pairs p WHERE recipe = ? AND status = 'made' "
-            "AND reason IS NOT NULL GROUP BY reason ORDER BY count DESC, reason"
+            "AND reason IS NOT NULL AND reason NOT IN (SELECT value FROM json_each(?)) "
+            "GROUP BY reason ORDER BY count DESC, reason"
         )
-        return {row["reason"]: row["count"] for row in await self._reader.rows(sql, (recipe,))}
+        return {row["reason"]: row["count"] for row in await self._reader.rows(sql, (recipe, json.dumps(lost_by)))}
 
     async def cost_usd(self, recipe: str) -> float | None:
         """Cost of all completions that a recipe's pairs took; shared ones count in every recipe. None without prices."""
@@ -152,7 +153,8 @@ class Pairs:
     async def made(self, recipe: str, lost_by: Sequence[str] | None = None) -> AsyncIterator[StoredPair]:
         """All made pairs of a recipe in the order of their tasks, a page in memory at a time.
 
-        With `lost_by` only those that are kept, and those that are lost for one of these reasons, which `lost` counts.
+        With `lost_by` only those that are kept, and those that are lost for one of these reasons: of the first filter that drops
+        them, or of no decision.
         """
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
