@@ -21,7 +21,8 @@ from tests.bench.scale import processor_seconds
 from tests.bench.synthetic_shards import RECIPE, make_shards
 
 BARE_SCAN = """
-SELECT lost_by, sum(retried), sum(jaccard), sum(levenshtein), sum(length_ratio), count(failed_check), count(marks) FROM read_parquet($files) GROUP BY lost_by
+SELECT lost_by, sum(retried), sum(jaccard), sum(levenshtein), sum(length_ratio), count(failed_check), count(marks)
+FROM read_parquet($files) GROUP BY lost_by
 """
 
 
