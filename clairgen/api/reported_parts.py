@@ -17,7 +17,7 @@ from clairgen.wording import counted
 FEWEST_PAIRS_IN_COLUMNS: Final = 50_000
 """Below this a report without columns takes a few seconds, and a run's folder stays as it is."""
 _SLOW_PAIRS: Final = 1_000_000
-"""From here on a report without columns takes more than half a minute."""
+"""From here on a report without columns takes half a minute or more."""
 _TIME_LIMIT_SECONDS: Final = 24 * 3600.0
 _SHARDS_NAMED: Final = 10
 
@@ -63,8 +63,8 @@ async def _is_worth_columns(
         return pairs >= fewest_pairs
     if pairs >= _SLOW_PAIRS:
         tell(
-            f"the figures of {counted(pairs, 'pair')} are read one by one, which takes minutes; seconds with: pip install "
-            "'clairgen[analysis]'"
+            f"the figures of {counted(pairs, 'pair')} are read one by one; every report but the first takes a fraction of that time "
+            "with: pip install 'clairgen[analysis]'"
         )
     return False
 
