@@ -63,8 +63,8 @@ async def _is_worth_columns(
         return pairs >= fewest_pairs
     if pairs >= _SLOW_PAIRS:
         tell(
-            f"the figures of {counted(pairs, 'pair')} are read one by one; every report but the first takes a fraction of that time "
-            "with: pip install 'clairgen[analysis]'"
+            f"the figures of {counted(pairs, 'pair')} are read one by one; every report but the first takes a fraction of that "
+            "time with: pip install 'clairgen[analysis]'"
         )
     return False
 
