@@ -13,7 +13,7 @@ VLLM ?= .venv-vllm
 HARNESS ?= .venv-harness
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo classroom paper test test-fast test-times check docs picture coverage fuzz fuzz-service kill-trial kill-trial-training bench bench-batch bench-training gpu architectures lint types floors format lock package classroom-models vllm harness clean
+.PHONY: demo classroom paper test test-fast test-times check docs picture prices coverage fuzz fuzz-service kill-trial kill-trial-training bench bench-batch bench-training gpu architectures lint types floors format lock package classroom-models vllm harness clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -39,6 +39,9 @@ docs: $(VENV)/.installed-docs  ## the documentation as a site in build/docs; a b
 
 picture: $(VENV)/.installed-data,local  ## the picture of a pair in the README, from a run of `make demo`
 	$(BIN)/python -m docs.generator.picture $(DEMO)/run 350dad29 docs/images/pair.svg
+
+prices: build/prices/.installed  ## data/further_prices.json, from what the package genai-prices knows; data/prices.yaml wins over it
+	build/prices/bin/python docs/generator/further_prices.py data/further_prices.json
 
 check: lint types floors docs test  ## all that a commit must pass
 
@@ -83,6 +86,11 @@ build/peers/.installed:
 	build/peers/distilabel/bin/pip install --quiet 'distilabel[openai]==1.5.3' requests
 	$(PYTHON) -m venv build/peers/inspect
 	build/peers/inspect/bin/pip install --quiet 'inspect-ai==0.3.285' 'openai==3.57.0'
+	touch '$@'
+
+build/prices/.installed:
+	$(PYTHON) -m venv build/prices
+	build/prices/bin/pip install --quiet 'genai-prices>=0.2.3,<0.3'
 	touch '$@'
 
 build/schemathesis/.installed:

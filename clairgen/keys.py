@@ -71,7 +71,7 @@ def seed_for(seed: int, key: str, redraw: int = 0) -> int:
 
 def pair_id(task_id: str, recipe: str) -> str:
     """Id of the pair that a recipe makes of a task: 32 hex digits."""
-    return digest(canonical_json([task_id, recipe]))[:32]
+    return digest(f"[{_escaped(task_id)},{_escaped(recipe)}]")[:32]
 
 
 def sample_number(task_id: str) -> int:

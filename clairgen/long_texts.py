@@ -71,6 +71,11 @@ async def close_workers() -> None:
         await workers.close()
 
 
+def usable_cores() -> int:
+    """The cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def characters(*values: object) -> int:
     """Characters, or bytes, of all texts among the values and in tuples among them."""
     return sum(
@@ -84,7 +89,7 @@ class Workers:
 
     def __init__(self, *, time_limit_seconds: float = TIME_LIMIT_SECONDS, most: int | None = None) -> None:
         self._time_limit_seconds = time_limit_seconds
-        self._free = asyncio.Semaphore(most or os.cpu_count() or 1)
+        self._free = asyncio.Semaphore(most or usable_cores())
         self._idle: list[Process] = []
         self._is_closed = False
 

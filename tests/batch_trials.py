@@ -15,7 +15,7 @@ from clairgen.records import Pair
 from tests.batch_provider import BatchProvider
 from tests.runs import config_text, questions, write_tasks
 
-QUICK = {"quiet_seconds": 0.03, "collect_seconds": 1.0, "poll_seconds": 0.01, "search_seconds": 0.2}
+QUICK = {"quiet_seconds": 0.15, "collect_seconds": 1.0, "poll_seconds": 0.01, "search_seconds": 0.2}
 TASKS = 6
 
 
@@ -48,7 +48,7 @@ class Trial:
     def config(self, tasks: int = TASKS, **reviser: Any) -> str:  # noqa: ANN401 - keys of a role
         """Its configuration."""
         source = write_tasks(self.folder / "tasks.jsonl", questions(tasks))
-        batch = QUICK | reviser.pop("batch", {})
+        batch = QUICK | {"requests": tasks} | reviser.pop("batch", {})
         role = {"delivery": "batch", "batch": batch, "timeout_seconds": 5, "patience_seconds": 0.5} | reviser
         return config_text(self.provider.url, source, recipes=["clair"], reviser=role)
 

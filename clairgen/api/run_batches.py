@@ -36,6 +36,12 @@ async def batches(run: Path | str) -> list[BatchStatus]:
         return await batches_of(store)
 
 
+async def open_batches(run: Path | str) -> list[BatchRecord]:
+    """Those of a run that have not ended, as they are recorded, which is cheap to read."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return [one for one in await store.batches.all(open_only=True) if one.duplicate_of is None]
+
+
 async def batches_of(store: Store) -> list[BatchStatus]:
     """The same of an open store."""
     numbers = await store.batches.numbers()

@@ -12,6 +12,7 @@ from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import pairs_in_words
 from clairgen.pipeline.import_state import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState, ingest_state
+from clairgen.pipeline.progress import CopyState
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.pipeline.run_shard import run_shard
 from clairgen.store import EvaluationNumbers, RoleNumbers, RunDirectory, Spent, reading, runs_inside
@@ -25,6 +26,7 @@ class Status:
 
     `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
     evaluation in the directory is. `shard` is which one the run is; None for a run of all tasks. `batches` are the open ones.
+    `copy` is the copy as the last session that kept one logged it.
     """
 
     run: Path
@@ -41,6 +43,7 @@ class Status:
     evaluations: list[EvaluationNumbers]
     shard: TaskShard | None = None
     batches: Sequence[BatchStatus] = ()
+    copy: CopyState | None = None
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -71,6 +74,7 @@ class Status:
             "unsettled_usd": self.spent.unsettled / PICODOLLARS,
             "unsettled_calls": self.spent.open_calls,
             "batches": [one.to_json() for one in self.batches],
+            "copy": asdict(self.copy) if self.copy is not None else None,
             "filters": self.filters.model_dump(mode="json") if self.filters else None,
         }
 
@@ -78,6 +82,8 @@ class Status:
 async def status(run: Path | str) -> Status:
     """Where a run stands now."""
     directory = RunDirectory(Path(run))
+    session = last_session(directory.events)
+    counters = session.counters if session is not None else None
     async with reading(directory, snapshot=True) as store:
         in_force = await store.filter_sets.in_force()
         return Status(
@@ -95,6 +101,7 @@ async def status(run: Path | str) -> Status:
             await store.evaluations.numbers(),
             await run_shard(store),
             [one for one in await batches_of(store) if one.is_open],
+            counters.copy if counters is not None else None,
         )
 
 
@@ -160,6 +167,7 @@ def _together(folder: Path, shards: Sequence[Status]) -> Status:
         filters=shards[0].filters,
         imports={},
         evaluations=[],
+        batches=[batch for one in shards for batch in one.batches],
     )
 
 

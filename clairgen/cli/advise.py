@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from clairgen.cli.display import showing, spent_line
+from clairgen.cli.evaluation_options import DetachOption
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_drainable
+from clairgen.errors import DetachedError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.stats import FEWEST_TASKS
@@ -51,6 +53,7 @@ def advise_command(
         typer.Option(help="Most that the run may cost, over all its sessions; the run remembers it."),
     ] = None,
     no_budget: Annotated[bool, typer.Option("--no-budget", help="Lift the run's budget.")] = False,
+    detach: DetachOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list, one object a recipe, for scripts.")] = False,
 ) -> None:
     """Compare winners with fresh answers of the target: apo-zero fits where winners are better, apo-down where they are worse.
@@ -75,6 +78,7 @@ def advise_command(
         per_pair,
         budget_usd,
         no_budget,
+        detach,
     )
     scorer = load_reward_model(reward_model) if reward_model is not None else None
     found = advise_with_progress(run, options, given, scorer)
@@ -82,6 +86,9 @@ def advise_command(
         typer.echo(advised_json(found))
     else:
         print_advised(found)
+    if isinstance(found.stopped_by, DetachedError):
+        typer.echo(plain_line(str(found.stopped_by)), err=as_json)
+        return
     if found.stopped_by is not None:
         raise found.stopped_by
     if found.failed:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clairgen.cli.signals import run_coroutine, run_drainable
+from clairgen.errors import ConfigError
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
@@ -24,6 +25,13 @@ def batches_command(
         bool,
         typer.Option("--cancel", help="Cancel the open ones; what they have finished is paid for and is taken in."),
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --cancel: the configuration that names their endpoints; that of the run if left out. A directory of "
+            "evaluations has none."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list, for scripts.")] = False,
 ) -> None:
     """List the batches of a run at their providers with their age, counts and expiry, or cancel the open ones.
@@ -32,8 +40,10 @@ def batches_command(
     """
     from clairgen import api
 
+    if config is not None and not cancel:
+        raise ConfigError("--config goes with --cancel: listing batches asks nobody; leave it out")
     if cancel:
-        _cancel(run)
+        _cancel(run, config)
     found = run_coroutine(api.batches(run))
     if as_json:
         typer.echo(json.dumps([one.to_json() for one in found], indent=2))
@@ -82,14 +92,14 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}"
 
 
-def _cancel(run: Path) -> None:
+def _cancel(run: Path, config: Path | None) -> None:
     from clairgen.pipeline.cancel_batches import cancel_batches
     from clairgen.pipeline.progress import Progress
 
     progress = Progress()
 
     async def work(stop: asyncio.Event) -> Counter[str]:
-        return await cancel_batches(run, progress=progress, stop=stop)
+        return await cancel_batches(run, config, progress=progress, stop=stop)
 
     try:
         ended = run_drainable(work)

@@ -67,7 +67,7 @@ class CountersView:
         if self.is_stopping:
             yield from shown(lines(Text(STOPPING, style="yellow")))
         yield from shown(lines(_head(counters, width)))
-        words = filter(None, (money_words(counters), copy_words(counters), time_left_words(counters)))
+        words = filter(None, (money_words(counters), copy_words(counters.copy), time_left_words(counters)))
         yield from shown(lines(Text("; ".join(words))))
         if counters.roles:
             yield from shown(lines(_roles(counters, width, room)))

@@ -128,4 +128,4 @@ def _print_notes(progress: Progress, console: Console) -> None:
 
 
 def _money_and_time(counters: Counters) -> str:
-    return "; ".join(filter(None, (money_words(counters), copy_words(counters), time_left_words(counters))))
+    return "; ".join(filter(None, (money_words(counters), copy_words(counters.copy), time_left_words(counters))))

@@ -11,6 +11,7 @@ from clairgen.cli.evaluation_options import (
     BudgetOption,
     CheckpointsOption,
     CheckpointSource,
+    DetachOption,
     DryRunOption,
     EndpointOption,
     EvaluatedModels,
@@ -84,6 +85,7 @@ def evaluate_alpaca_command(
     limit: LimitOption = None,
     dry_run: DryRunOption = False,
     retry_failed: RetryOption = False,
+    detach: DetachOption = False,
     budget_usd: BudgetOption = None,
     no_budget: NoBudgetOption = False,
     as_json: JsonOption = False,
@@ -137,7 +139,7 @@ def evaluate_alpaca_command(
             _write_outputs(None, run, result, rows, result.record.label, as_json=as_json)
         print_checkpoints(results, count, as_json=as_json)
 
-    options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
+    options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd, detach=detach)
     if models.asked is None:
         assert models.recorded is not None  # noqa: S101 - one of both is there
         evaluation = plan(None, label or models.recorded.model)

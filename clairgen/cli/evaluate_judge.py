@@ -7,6 +7,7 @@ import typer
 
 from clairgen.cli.evaluation_options import (
     BudgetOption,
+    DetachOption,
     DryRunOption,
     JsonOption,
     LabelOption,
@@ -50,6 +51,7 @@ def evaluate_judge_command(
     limit: LimitOption = None,
     dry_run: DryRunOption = False,
     retry_failed: RetryOption = False,
+    detach: DetachOption = False,
     budget_usd: BudgetOption = None,
     no_budget: NoBudgetOption = False,
     as_json: JsonOption = False,
@@ -85,5 +87,5 @@ def evaluate_judge_command(
         template=template,
     )
     configured = loaded.budget_usd if loaded is not None else None
-    options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, configured)
+    options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, configured, detach=detach)
     run_single(evaluation, run, options, dry_run=dry_run, as_json=as_json)

@@ -11,6 +11,7 @@ from clairgen.cli.evaluation_options import (
     BudgetOption,
     CheckpointsOption,
     CheckpointSource,
+    DetachOption,
     DryRunOption,
     EndpointOption,
     EvaluatedModels,
@@ -80,6 +81,7 @@ def evaluate_mixeval_hard_command(
     limit: LimitOption = None,
     dry_run: DryRunOption = False,
     retry_failed: RetryOption = False,
+    detach: DetachOption = False,
     budget_usd: BudgetOption = None,
     no_budget: NoBudgetOption = False,
     as_json: JsonOption = False,
@@ -125,7 +127,7 @@ def evaluate_mixeval_hard_command(
             seed=models.seed,
         )
 
-    options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
+    options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd, detach=detach)
     run_evaluations(
         plan, models, run, options, checkpoints=source, label=label, dry_run=dry_run, as_json=as_json,
         print_all=lambda results, count: _print_checkpoints(results, count, run, base, as_json=as_json),

@@ -9,6 +9,7 @@ from clairgen.cli.evaluation_options import (
     BudgetOption,
     CheckpointsOption,
     CheckpointSource,
+    DetachOption,
     DryRunOption,
     EndpointOption,
     EvaluatedModels,
@@ -77,6 +78,7 @@ def evaluate_pairwise_command(
     limit: LimitOption = None,
     dry_run: DryRunOption = False,
     retry_failed: RetryOption = False,
+    detach: DetachOption = False,
     budget_usd: BudgetOption = None,
     no_budget: NoBudgetOption = False,
     as_json: JsonOption = False,
@@ -99,7 +101,7 @@ def evaluate_pairwise_command(
     )  # fmt: skip
     rows = read_prompts(prompts)
     against = _opponent(opponent, models, rows)
-    options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
+    options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd, detach=detach)
 
     def plan(asked: EvaluatedModels | None, name: str) -> "Evaluation":
         return comparison(

@@ -10,6 +10,7 @@ from clairgen.cli.evaluation_options import (
     CheckpointsOption,
     CheckpointSource,
     ConfigOption,
+    DetachOption,
     DryRunOption,
     EndpointOption,
     EvaluatedModels,
@@ -77,6 +78,7 @@ def evaluate_questions_command(
     ] = False,
     dry_run: DryRunOption = False,
     retry_failed: RetryOption = False,
+    detach: DetachOption = False,
     budget_usd: BudgetOption = None,
     no_budget: NoBudgetOption = False,
     as_json: JsonOption = False,
@@ -112,6 +114,7 @@ def evaluate_questions_command(
         budget_usd=budget_usd,
         no_budget=no_budget,
         configured_usd=models.configured_usd,
+        detach=detach,
     )
 
     def plan(models: EvaluatedModels, label: str) -> "Evaluation":

@@ -58,6 +58,12 @@ LimitOption = Annotated[int | None, typer.Option("--limit", min=1, max=2**53, he
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be requested and its cost; request nothing.")
 ]
+DetachOption = Annotated[
+    bool,
+    typer.Option(
+        "--detach", help="Leave once all that is left waits in batches; the same command later collects them."
+    ),
+]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try failed items again.")]
 BudgetOption = Annotated[
     float | None,

@@ -17,7 +17,7 @@ from clairgen.cli.evaluation_options import CheckpointSource, EvaluatedModels
 from clairgen.cli.evaluation_tables import print_result
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, DetachedError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
@@ -52,6 +52,10 @@ def run_evaluations(
         return
     if dry_run:
         raise ConfigError("--dry-run prints a table of one model; leave --checkpoints out")
+    if options.detach:
+        raise ConfigError(
+            "--detach is for one model; leave --checkpoints out, which are served only while they are evaluated"
+        )
     from clairgen.cli.checkpoint_servers import checkpoint_server
     from clairgen.cli.checkpoints import checkpoints_in, evaluate_checkpoints, print_checkpoints
 
@@ -118,17 +122,21 @@ def print_summary(summary: "EvaluationSummary", *, as_json: bool) -> None:
         print_result(result)
         if summary.progress.money.has_calls:
             typer.echo(spent_line(summary.progress.money))
-        if summary.stopped_by is not None or result.count(ItemStatus.FAILED):
-            again = ["--retry-failed"] if summary.stopped_by is None else []
-            typer.echo(f"Continue with: {plain_line(shlex.join(['clairgen', *_own_arguments(), *again]))}")
-        else:
+        if summary.stopped_by is None and not result.count(ItemStatus.FAILED):
             typer.echo(f"Next: clairgen evaluate show {plain_line(shlex.quote(str(summary.run)))}")
+        elif not isinstance(summary.stopped_by, DetachedError):
+            again = ["--retry-failed"] if summary.stopped_by is None else []
+            typer.echo(f"Continue with: {_own_command(*again)}")
+    if isinstance(summary.stopped_by, DetachedError):
+        typer.echo(f"{plain_line(str(summary.stopped_by))}: {_own_command()}", err=as_json)
+        return
     if summary.stopped_by is not None:
         raise summary.stopped_by
     if result.count(ItemStatus.FAILED):
         raise typer.Exit(FAILED)
 
 
-def _own_arguments() -> list[str]:
-    """The arguments of this command, without those that only hold for one session."""
-    return [one for one in sys.argv[1:] if one != "--retry-failed"]
+def _own_command(*further: str) -> str:
+    """This command, without what only holds for one session."""
+    arguments = [one for one in sys.argv[1:] if one != "--retry-failed"]
+    return plain_line(shlex.join(["clairgen", *arguments, *further]))

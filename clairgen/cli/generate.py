@@ -16,7 +16,7 @@ from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import BudgetError, DetachedError
+from clairgen.errors import BudgetError, ConfigError, DetachedError, TakenOverError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
@@ -83,6 +83,15 @@ def generate_command(
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="How many other processes measure pairs at once where answers come fast; by default one for each core but one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make preference pairs. Run it again at any time: only missing answers are requested.
 
@@ -107,8 +116,10 @@ def generate_command(
         shard=named_shard(shard, os.environ) if shard is not None else None,
         copy_to=copy_to,
         copy_every=copy_every,
+        jobs=jobs,
     )
     if dry_run:
+        refuse_unrestored(copy_to, run)
         print_estimate(loaded, run, options)
         return
     summary = generate_with_progress(loaded, run, options)
@@ -119,6 +130,20 @@ def generate_command(
         raise summary.stopped_by
     if summary.failed:
         raise typer.Exit(FAILED)
+
+
+def refuse_unrestored(copy_to: str | None, run: Path) -> None:
+    """Raise ConfigError where an estimate would be about a new run, although there is a copy that it would be restored from."""
+    if copy_to is None:
+        return
+    from clairgen.copies.restoring import holds_run, is_restorable_into
+    from clairgen.copies.storage import open_storage
+    from clairgen.store import RunDirectory
+
+    if is_restorable_into(RunDirectory(run)) and holds_run(open_storage(copy_to)):
+        raise ConfigError(
+            f"--dry-run writes nothing, and {run} is to be restored first: clairgen restore {copy_to} --run {run}"
+        )
 
 
 def generate_with_progress(config: "RunConfig", run: Path, options: "Options") -> "Summary":
@@ -156,6 +181,8 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
+    elif isinstance(summary.stopped_by, TakenOverError):
+        typer.echo("The session that keeps the copy by now makes what is left.")
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:
@@ -225,6 +252,7 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     command += ["--copy-every", f"{options.copy_every:g}"] if options.copy_every != COPY_SECONDS else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--detach"] if options.detach else []
+    command += ["--jobs", str(options.jobs)] if options.jobs is not None else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []
     for other in options.reuse:
         command += ["--reuse", str(other)]

@@ -19,6 +19,7 @@ from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import ConfigError
+from clairgen.pipeline.progress_words import behind_words
 from clairgen.pipeline.run_log import session_words
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.wording import counted
@@ -139,6 +140,10 @@ def _print_status(console: Console, found: "api.Status") -> None:
         typer.echo("\n".join(batch_lines(found.batches)))
     if found.spent.calls:
         typer.echo(f"\n{spent_line(found.spent)}")
+    if found.copy is not None:
+        typer.echo(
+            f"Copy at {plain_line(found.copy.address)}, by the log of the last session: {behind_words(found.copy)}"
+        )
     for recipe, reason, count, detail in found.failures:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
 

@@ -1,13 +1,19 @@
-"""What tokens cost: a role's own price, else the dated table in `data/prices.yaml`; models that clairgen serves are free.
+"""What tokens cost: a role's own price, else the dated table in `data/prices.yaml`, else that in `data/further_prices.json`.
+
+Models that clairgen serves are free.
 
 Costs are whole numbers of picodollars, so that sums of prices with up to six decimals are exact.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cache
+from importlib import resources
+from typing import Any
 from urllib.parse import urlsplit
+
+import orjson
 
 from clairgen.config.role import Price, Role
 from clairgen.config.service_tiers import providers, tier_prices
@@ -158,7 +164,9 @@ def _quote(endpoint: str, model: str) -> PriceQuote | None:
 
 @cache
 def _table() -> dict[tuple[str, str], PriceQuote]:
-    return dict(_listed())
+    """Prices by host and model; our own table replaces the further one, which `make prices` takes from a package."""
+    further = orjson.loads((resources.files("clairgen.data") / "further_prices.json").read_bytes())
+    return dict(_listed(further)) | dict(_listed(providers()))
 
 
 @cache
@@ -166,8 +174,8 @@ def _batch_factors() -> dict[str, float]:
     return {provider["host"]: float(provider["batch"]) for provider in providers() if "batch" in provider}
 
 
-def _listed() -> Iterator[tuple[tuple[str, str], PriceQuote]]:
-    for provider in providers():
+def _listed(entries: Iterable[Mapping[str, Any]]) -> Iterator[tuple[tuple[str, str], PriceQuote]]:
+    for provider in entries:
         for model, price in provider.get("models", {}).items():
             source = f"{provider['source']}, {provider['seen']}"
             yield (provider["host"], str(model)), PriceQuote(Price.model_validate(price), source)

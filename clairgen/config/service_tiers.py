@@ -25,13 +25,15 @@ _NOT_DEARER: Final = STANDARD | {"flex", "auto"}
 class TierPrices:
     """What the tiers of a role cost, by factors of its price; `requested` is the one that its requests name, if any.
 
-    `source` says where the factors are from. `alike` is whether the role's price holds for whatever tier is used.
+    `source` says where the factors are from. `alike` is whether the role's price holds for whatever tier is used. `highest` is
+    the factor of the dearest tier of any endpoint, also of one whose factor is not known for all of them.
     """
 
     requested: str | None = None
     factors: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
     alike: bool = False
+    highest: float = 1.0
 
     @property
     def expected(self) -> float:
@@ -50,7 +52,8 @@ class TierPrices:
         return self.requested is not None and self.requested not in _NOT_DEARER and self.requested not in self.factors
 
     def factor(self, tier: str) -> float | None:
-        """What a tier costs as a share of the standard price, None where it is not known."""
+        """What a tier costs as a share of the standard price, None where it is not known; its word may be in capitals."""
+        tier = tier.lower()
         return self.factors.get(tier, 1.0 if self.alike or tier in STANDARD else None)
 
     def of_answer(self, said: str | None) -> tuple[float, bool]:
@@ -62,7 +65,7 @@ class TierPrices:
 
     @property
     def _dearest(self) -> float:
-        return max(1.0, *self.factors.values()) if self.factors else 1.0
+        return max(1.0, self.highest, *self.factors.values())
 
 
 def tier_prices(role: Role) -> TierPrices:
@@ -79,7 +82,8 @@ def tier_prices(role: Role) -> TierPrices:
     common = sorted(set(known[0].factors).intersection(*(one.factors for one in known)))
     factors = {tier: max(one.factors[tier] for one in known) for tier in common}
     sources = dict.fromkeys(one.source for one in known if one.source)
-    return TierPrices(role.service_tier, factors, "; ".join(sources) if factors else "")
+    highest = max((factor for one in known for factor in one.factors.values()), default=1.0)
+    return TierPrices(role.service_tier, factors, "; ".join(sources) if factors else "", highest=highest)
 
 
 def at_factor(price: Price, factor: float) -> Price:

@@ -41,7 +41,9 @@ def next_epoch(newest: Epoch | None, run: str, began_at: str) -> Epoch:
 
 def begin_epoch(storage: Storage, epoch: Epoch) -> None:
     """Take a copy over. Raises CopyError if another process did so just now."""
-    if not storage.create(epoch_name(epoch.number), epoch_object(epoch)):
+    name = epoch_name(epoch.number)
+    # A reply that was lost makes the storage's own package try again, and find what it wrote.
+    if not storage.create(name, epoch_object(epoch)) and epoch_of(storage.get(name)) != epoch:
         raise CopyError(
             f"another process has just taken over the copy at {storage.address}; see that only one makes this run"
         )

@@ -15,7 +15,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,7 +23,9 @@ FORMAT: Final = 1
 EPOCHS: Final = "epochs"
 _LEVEL: Final = 1
 _DIGEST: Final = 64
-_STREAM: Final = re.compile(r"(\d{8}-\d{4})/")
+_OBJECT: Final = re.compile(
+    r"(?P<stream>\d{8}-\d{4})/(?P<kind>segments|snapshots)/(?P<number>\d{10})(/(?P<part>\d{4}|parts))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,25 +228,23 @@ def streams_of(names: Sequence[str]) -> list[StreamNames]:
     """The streams of a copy by the names of all its objects, the newest first."""
     by_stream: dict[str, list[str]] = {}
     for name in names:
-        if found := _STREAM.match(name):
-            by_stream.setdefault(found[1], []).append(name)
+        if found := _OBJECT.fullmatch(name):
+            by_stream.setdefault(found["stream"], []).append(name)
     return [
-        StreamNames(stream, _numbers(objects, "segments", 1), _numbers(objects, "snapshots", 2), tuple(sorted(objects)))
+        StreamNames(
+            stream, _numbers(objects, "segments", None), _numbers(objects, "snapshots", "parts"), tuple(sorted(objects))
+        )
         for stream, objects in sorted(by_stream.items(), reverse=True)
     ]
 
 
-def _numbers(objects: Sequence[str], kind: str, position: int) -> tuple[int, ...]:
-    """The numbers of segments, or of snapshots that have their list."""
-    found: set[int] = set()
-    for name in objects:
-        _, second, *rest = name.split("/")
-        is_it = second == kind and len(rest) == position and rest[0].isdigit() and rest[1:] in ([], ["parts"])
-        if is_it:
-            found.add(int(rest[0]))
-    return tuple(sorted(found))
+def needed_from(name: str) -> int:
+    """The latest base of a snapshot that an object of a stream is needed for, as itself or as a segment after it."""
+    found = _OBJECT.fullmatch(name)
+    assert found is not None  # noqa: S101 - `streams_of` gives no others
+    return int(found["number"]) - (found["kind"] == "segments")
 
 
-def facts_of(epoch: Epoch) -> dict[str, Any]:
-    """An epoch as a log has it."""
-    return {"epoch": epoch.number, "holder": epoch.holder, "began_at": epoch.began_at}
+def _numbers(objects: Sequence[str], kind: str, part: str | None) -> tuple[int, ...]:
+    found = (_OBJECT.fullmatch(name) for name in objects)
+    return tuple(sorted(int(one["number"]) for one in found if one and one["kind"] == kind and one["part"] == part))

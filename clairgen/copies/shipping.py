@@ -17,6 +17,7 @@ from clairgen.copies.objects import (
     SnapshotParts,
     digest_of,
     epoch_name,
+    needed_from,
     sealed,
     segment_name,
     snapshot_name,
@@ -207,7 +208,7 @@ class Shipper:
             if stream.epoch <= self._epoch.number and stream.name != self._name and stream.name not in first:
                 old += stream.objects
             elif stream.name in first:
-                old += _before(stream.objects, first[stream.name])
+                old += [name for name in stream.objects if needed_from(name) < first[stream.name]]
         self._storage.delete(old)
 
     def _put(self, name: str, content: bytes) -> None:
@@ -217,14 +218,6 @@ class Shipper:
     def close(self) -> None:
         """Close what follows the run; do so before its store is closed."""
         self._follower.close()
-
-
-def _before(objects: tuple[str, ...], base: int) -> Iterator[str]:
-    """The objects of a stream that a snapshot after segment `base`, and all after it, do not need."""
-    for name in objects:
-        _, kind, number, *_ = name.split("/")
-        if int(number) < base or (kind == "segments" and int(number) == base):
-            yield name
 
 
 def _pieces(file: Path) -> Iterator[bytes]:

@@ -3,12 +3,14 @@
 An object is written whole under a name that is used once, since object stores neither append nor rename.
 """
 
+import asyncio
 import contextlib
 import os
+import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from clairgen.errors import ConfigError, CopyError, MissingExtraError
@@ -16,6 +18,8 @@ from clairgen.whole_files import write_whole
 
 _LONGEST_DETAIL: Final = 200
 _SEPARATOR: Final = "://"
+
+T = TypeVar("T")
 
 
 class Storage(Protocol):
@@ -56,21 +60,43 @@ def open_storage(address: str) -> Storage:
     return _RemoteStorage(address)
 
 
+async def in_thread(work: Callable[[], T]) -> T:
+    """The result of `work` in a thread that nothing waits for at the end of the process, as a call to a storage may hang."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error is not None else done.set_result(result)  # type: ignore[arg-type]  # one is given
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001 - whoever waits gets it
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="copy", daemon=True).start()
+    return await done
+
+
 class FolderStorage:
     """A folder on a disk that other machines reach; written objects are flushed to it before the next one."""
 
     def __init__(self, folder: Path, address: str | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         self.address = str(folder) if address is None else address
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object."""
         with _errors(self.address, "written"):
-            write_whole(self._folder / name, content)
+            write_whole(self.folder / name, content)
 
     def create(self, name: str, content: bytes) -> bool:
         """Write an object unless there is one, by a link, which only one process can make."""
-        file = self._folder / name
+        file = self.folder / name
         draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
         with _errors(self.address, "written"):
             write_whole(draft, content)
@@ -86,7 +112,7 @@ class FolderStorage:
         """The content of an object; None if there is none."""
         with _errors(self.address, "read"):
             try:
-                return (self._folder / name).read_bytes()
+                return (self.folder / name).read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
@@ -94,8 +120,8 @@ class FolderStorage:
         """The names of all objects in a folder."""
         with _errors(self.address, "read"):
             found = (
-                path.relative_to(self._folder).as_posix()
-                for path in (self._folder / folder).rglob("*")
+                path.relative_to(self.folder).as_posix()
+                for path in (self.folder / folder).rglob("*")
                 if not path.name.startswith(".") and path.is_file()
             )
             return sorted(found)
@@ -104,11 +130,11 @@ class FolderStorage:
         """Delete objects, and folders that this empties."""
         with _errors(self.address, "written"):
             for name in names:
-                file = self._folder / name
+                file = self.folder / name
                 file.unlink(missing_ok=True)
-                for above in file.relative_to(self._folder).parents[:-1]:
+                for above in file.relative_to(self.folder).parents[:-1]:
                     with contextlib.suppress(OSError):  # not empty
-                        (self._folder / above).rmdir()
+                        (self.folder / above).rmdir()
 
 
 class _RemoteStorage:
@@ -137,6 +163,10 @@ class _RemoteStorage:
                 self._files.pipe_file(self._path(name), content, mode="create")
             except FileExistsError:
                 return False
+            except TypeError:  # a package without that mode
+                if self._files.exists(self._path(name)):
+                    return False
+                self._files.pipe_file(self._path(name), content)
         return True
 
     def get(self, name: str) -> bytes | None:

@@ -19,6 +19,7 @@ from clairgen.inference.runtime import Runtime
 from clairgen.installed import __version__
 from clairgen.pipeline.budget_limit import settle_limit
 from clairgen.pipeline.completion_client import CompletionClient
+from clairgen.pipeline.detaching import check_detach, leaving
 from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import TASKS_QUEUED, Session, session
@@ -91,6 +92,7 @@ async def evaluate(
     )
     record, roles = evaluated_roles(evaluation, runtime)
     options.budget.check()
+    check_detach(options.detach, roles)
     directory = RunDirectory(Path(run))
     if options.budget.names_one and not directory.database.exists():
         check_budget(roles)
@@ -113,9 +115,11 @@ async def evaluate(
         held.log_start(roles, evaluation=record.id, kind=record.kind, budget_usd=limit.limit_usd)
         stopping = Stop(stop)
         if left:
-            client = await held.completion_client(roles, budget, seed=evaluation.seed)
+            client = await held.completion_client(
+                roles, budget, seed=evaluation.seed, retries_failed=options.retry_failed
+            )
             context = _Context(held.store, client, record, evaluation.evaluator, progress, stopping)
-            async with held.log.counting(progress):
+            async with held.log.counting(progress), leaving(held, client, stopping, detach=options.detach):
                 await _run(held, context, left)
         progress.log_event("ended", stopped_by=type(stopping.error).__name__ if stopping.error else None)
         stored = next(one for one in await held.store.evaluations.all() if one.id == record.id)

@@ -66,7 +66,8 @@ class EvaluateOptions:
     """Options of a session. `limit` takes only the first items; `retry_failed` tries failed ones again.
 
     `budget_usd` sets the budget of the run directory and `no_budget` lifts it; with neither, the one that was named last holds,
-    or `configured_usd`. `drain_seconds` is how long requests in flight may take once the session is to stop.
+    or `configured_usd`. `drain_seconds` is how long requests in flight may take once the session is to stop. `detach` ends
+    the session once all that is left waits in batches.
     """
 
     limit: int | None = None
@@ -76,6 +77,7 @@ class EvaluateOptions:
     configured_usd: float | None = None
     log_texts: bool = False
     drain_seconds: float = DRAIN_SECONDS
+    detach: bool = False
 
     @property
     def budget(self) -> NamedBudget:

@@ -5,7 +5,7 @@ import re
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import fenced, prose
-from clairgen.patterns import lazy_pattern
+from clairgen.patterns import lazy_pattern, matches_at_signs
 
 _NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*+(?:/\d++)?"
 _STATED = lazy_pattern(
@@ -15,6 +15,8 @@ _STATED = lazy_pattern(
     rf"|(?:=|≈)\s*+\**+(?P<equals>{_NUMBER})[^\n=]{{0,30}}\Z",
     re.IGNORECASE | re.MULTILINE,
 )
+_STATED_SIGNS = (r"\boxed{", "####", "answer", "result", "total", "sum", "product", "solution", "value", "=", "≈")
+"""Each match begins with one of them."""
 _SHORT = 60
 _LIST_MARK = lazy_pattern(r"^[ \t>*#-]*+(?:step )?\d++[.):]", re.IGNORECASE | re.MULTILINE)
 _ANY_NUMBER = lazy_pattern(
@@ -46,12 +48,12 @@ def loses_answer(candidate: Candidate) -> Fault | None:
 
 
 def _lost_code(rejected: str, chosen: str) -> str | None:
+    blocks = [block for tag, block in fenced(rejected) if (tag and tag not in _PLAIN) or _code_lines(block)]
+    if not blocks and _code_lines(rejected) < _FEW_CODE_LINES:
+        return None
     if fenced(chosen) or _code_lines(chosen):
         return None
-    blocks = [block for tag, block in fenced(rejected) if (tag and tag not in _PLAIN) or _code_lines(block)]
-    if _any_mostly_kept(blocks, chosen):
-        return None  # only the fence was removed
-    return "code" if blocks or _code_lines(rejected) >= _FEW_CODE_LINES else None
+    return None if _any_mostly_kept(blocks, chosen) else "code"  # if it is, only the fence was removed
 
 
 def _lost_result(rejected: str, chosen: str) -> str | None:
@@ -66,7 +68,7 @@ def _lost_result(rejected: str, chosen: str) -> str | None:
 def final_result(answer: str) -> str | None:
     """The result that an answer states last: boxed, after `####`, as "the answer is 42", or as a short answer."""
     text = prose(answer).strip()
-    stated = list(_STATED.finditer(text))
+    stated = list(matches_at_signs(_STATED, text, _STATED_SIGNS))
     if stated:
         found = next(group for group in reversed(stated[-1].groups()) if group is not None)
         return found.strip(" .,*\u202f")

@@ -30,41 +30,59 @@ _LISTS = {
     "original": "original, previous, initial, first, earlier",
     "mine": "your, my, the student's, the student",
 }
-_MENTION = phrase_pattern(
-    (
-        # Here's a corrected and feasible approach
-        r"\bhere('s| is| are) <few><revised>,?( (and |but |more )?[\w-]+)?( [\w-]+)? <text>\b",
-        # this enhanced code; in this corrected solution
-        r"\b(this|these|my|your|our) (more |newly )?<revised> ([\w-]+ )?([\w-]+ )?<text>\b",
-        # the revised solution; but a polished solution is what a company sells
-        r"\b(the|an?) (newly )?<corrected> (and [\w-]+ )?<answer>\b",
-        r"\bthe <revised> (and [\w-]+ )?(answer|response|explanation)\b",
-        # with the corrected approach; but the revised version of a treaty is history
-        r"\bthe <corrected> (approach|calculations?|code|program|script|wording|reasoning)\b",
-        r"\bthe <corrected> version\b(?! of (?!your|the <text>))",
-        r"\b(an?|the) <few><revised> (and [\w-]+ )?version of (your|the|this|my) ([\w-]+ )?<answer>\b",
-        r"\bin (this|the) <revised> version,",
-        # enhanced for clarity and correctness
-        r"\b<revised> (for|to (improve|enhance|increase|ensure)) ([\w-]+ )?<clarity>\b",
-        # I've corrected the date; I have improved your answer; I have made a few changes
-        r"\bi(<have>| <have>) (<lately> )?<corrected> (the|your|this|it|some|a few|and|my)\b",
-        r"\bi(<have>| <have>) (<lately> )?<improved> (and [\w-]+ )?(it|(the|your|this) ([\w-]+ )?(<text>|<clarity>))\b",
-        r"\bi(<have>| <have>) (<lately> )?<improved>[.!]? *$",
-        r"\bi(<have>| <have>) made (some|a few|several|minor|the following|small|slight|these) ([\w-]+ )?<changes>\b",
-        # your original answer; the student's solution
-        r"\b<mine> (own )?<original> ([\w-]+ )?<answer>\b",
-        r"\bthe (original|previous|earlier) (student )?(answer|response|explanation)\b",
-        r"\bthe student's (answer|solution|response|explanation)\b",
-        r"\b(corrected_)?student_solution\b|\bcorrected student('s)? solution\b",
-        # this revision makes clearer; but the revision of a law is law
-        r"\b(this|my) (revision|rewrite)\b(?! (of|to) the\b)|\bthese (revisions|corrections|edits)\b",
-        r"\b(the|this|your|my) ([\w-]+ )?<text> (has|have) (now )?been ([\w-]+ )?<revised>\b",
-        r"\b(after|upon) (reviewing|revising|revision of) (the|your|my) ([\w-]+ )?<answer>\b",
-        r"\b(korrigierte|überarbeitete|verbesserte)[nrs]? (antwort|fassung|version|lösung)\b",
-        r"\b(version|réponse|solution) (corrigée|révisée|améliorée)\b",
-        r"\b(versión|respuesta|solución) (corregida|revisada|mejorada)\b",
+_PHRASES = (
+    # Here's a corrected and feasible approach
+    r"\bhere('s| is| are) <few><revised>,?( (and |but |more )?[\w-]+)?( [\w-]+)? <text>\b",
+    # this enhanced code; in this corrected solution
+    r"\b(this|these|my|your|our) (more |newly )?<revised> ([\w-]+ )?([\w-]+ )?<text>\b",
+    # the revised solution; but a polished solution is what a company sells
+    r"\b(the|an?) (newly )?<corrected> (and [\w-]+ )?<answer>\b",
+    r"\bthe <revised> (and [\w-]+ )?(answer|response|explanation)\b",
+    # with the corrected approach; but the revised version of a treaty is history
+    r"\bthe <corrected> (approach|calculations?|code|program|script|wording|reasoning)\b",
+    r"\bthe <corrected> version\b(?! of (?!your|the <text>))",
+    r"\b(an?|the) <few><revised> (and [\w-]+ )?version of (your|the|this|my) ([\w-]+ )?<answer>\b",
+    r"\bin (this|the) <revised> version,",
+    # enhanced for clarity and correctness
+    r"\b<revised> (for|to (improve|enhance|increase|ensure)) ([\w-]+ )?<clarity>\b",
+    # I've corrected the date; I have improved your answer; I have made a few changes
+    r"\bi(<have>| <have>) (<lately> )?<corrected> (the|your|this|it|some|a few|and|my)\b",
+    r"\bi(<have>| <have>) (<lately> )?<improved> (and [\w-]+ )?(it|(the|your|this) ([\w-]+ )?(<text>|<clarity>))\b",
+    r"\bi(<have>| <have>) (<lately> )?<improved>[.!]? *$",
+    r"\bi(<have>| <have>) made (some|a few|several|minor|the following|small|slight|these) ([\w-]+ )?<changes>\b",
+    # your original answer; the student's solution
+    r"\b<mine> (own )?<original> ([\w-]+ )?<answer>\b",
+    r"\bthe (original|previous|earlier) (student )?(answer|response|explanation)\b",
+    r"\bthe student's (answer|solution|response|explanation)\b",
+    r"\b(corrected_)?student_solution\b|\bcorrected student('s)? solution\b",
+    # this revision makes clearer; but the revision of a law is law
+    r"\b(this|my) (revision|rewrite)\b(?! (of|to) the\b)|\bthese (revisions|corrections|edits)\b",
+    r"\b(the|this|your|my) ([\w-]+ )?<text> (has|have) (now )?been ([\w-]+ )?<revised>\b",
+    r"\b(after|upon) (reviewing|revising|revision of) (the|your|my) ([\w-]+ )?<answer>\b",
+    r"\b(korrigierte|überarbeitete|verbesserte)[nrs]? (antwort|fassung|version|lösung)\b",
+    r"\b(version|réponse|solution) (corrigée|révisée|améliorée)\b",
+    r"\b(versión|respuesta|solución) (corregida|revisada|mejorada)\b",
+)
+_MENTION = phrase_pattern(_PHRASES, _LISTS)
+_REVISED = tuple(word.strip() for name in ("corrected", "improved") for word in _LISTS[name].split(","))
+"""Most answers have none of these words. Then only phrases without one can be in it, and these need a sign."""
+_MENTION_WITHOUT = phrase_pattern(
+    [one for one in _PHRASES if not re.search("<(revised|corrected|improved)>", one)], _LISTS
+)
+_SIGNS = (
+    *("made", "original", "previous", "initial", "first", "earlier", "student", "revision", "revising", "reviewing"),
+    *(
+        "rewrite",
+        "corrections",
+        "edits",
+        "korrigierte",
+        "überarbeitete",
+        "verbesserte",
+        "corrigée",
+        "révisée",
+        "améliorée",
     ),
-    _LISTS,
+    *("corregida", "revisada", "mejorada"),
 )
 _LABEL = phrase_pattern(
     (r"^[ \t#*_>-]*(<revised> ([\w-]+ )?<text>|<changes> made|key (corrections|revisions))[ \t*_]*(:|$)",),
@@ -106,12 +124,13 @@ def mentions_revision(candidate: Candidate) -> Fault | None:
     if _ASKS_FOR_REVISION.search(task):
         return None
     asks_for_change = _ASKS_FOR_CHANGE.search(task) is not None
-    students = straight(pair.rejected.text)
+    students: str | None = None
     for phrase in islice(dict.fromkeys(_phrases(pair.chosen.text)), _PHRASES_COMPARED):
         # A task that asks for a change may get "the updated code"; but it asked for no correction.
         if asks_for_change and not _SPEAKS_OF_CORRECTION.search(phrase):
             continue
         # The student's words may open differently: "Here is the revised prompt" for "Here's a revised prompt".
+        students = straight(pair.rejected.text) if students is None else students
         if _OPENING.sub("", phrase) not in students:
             return Fault("mentions-revision", phrase)
     return None
@@ -119,8 +138,16 @@ def mentions_revision(candidate: Candidate) -> Fault | None:
 
 def _phrases(chosen: str) -> Iterator[str]:
     said = prose(chosen)
-    yield from (match[0] for match in _MENTION.finditer(straight(said)))
+    yield from (match[0] for match in _mentions(straight(said)))
     yield from (straight(match[0]).strip(" #*_>-:") for match in _LABEL.finditer(said))
+
+
+def _mentions(said: str) -> Iterator[re.Match[str]]:
+    """What `_MENTION` finds: it takes long, and most answers have no word that it could begin with."""
+    if any(map(said.__contains__, _REVISED)):
+        yield from _MENTION.finditer(said)
+    elif any(map(said.__contains__, _SIGNS)):
+        yield from _MENTION_WITHOUT.finditer(said)
 
 
 REVISION_MENTION = Filter(

@@ -7,6 +7,7 @@ its place in the file says nothing.
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -24,7 +25,7 @@ from clairgen.patterns import lazy_pattern
 LONGEST_ID: Final = 64
 """Most characters of a custom_id; a content key has as many."""
 _LONG_BYTES = 200_000
-_ENVELOPE_BYTES = 100_000
+_MOST_BYTES: Final = MAX_BODY_BYTES + 100_000  # of a body and what is around it
 _NAMED: Final = lazy_pattern(r'"custom_id"\s*:\s*"([!#-~]{1,64})"')
 _UNPROCESSED: Final = {"batch_expired": "batch-expired", "batch_cancelled": "batch-cancelled"}
 
@@ -58,7 +59,6 @@ def request_line(custom_id: str, body: bytes, path: str = "/v1/chat/completions"
 
 async def split_lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The lines in a file's bytes, without their ends and without empty ones; one that nobody would send is cut off."""
-    most = MAX_BODY_BYTES + _ENVELOPE_BYTES
     begun: list[bytes] = []
     length = 0
     async for piece in pieces:
@@ -67,7 +67,7 @@ async def split_lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, Non
             (first, bool(others)),
             *((part, index < len(others) - 1) for index, part in enumerate(others)),
         ]:
-            begun.append(part[: max(0, most - length)])
+            begun.append(part[: max(0, _MOST_BYTES - length)])
             length += len(begun[-1])
             if ends:
                 if line := b"".join(begun).strip():
@@ -79,6 +79,8 @@ async def split_lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, Non
 
 async def read_line(line: bytes, redaction: Redaction, now_seconds: float) -> LineResult | UnreadableLine:
     """The result in a line, keys taken out; a long one is read in another process."""
+    if len(line) >= _MOST_BYTES:
+        return UnreadableLine(f"it has more than {_MOST_BYTES:,} bytes, which no model writes")
     line = redaction.body(line)
     try:
         content, repaired = await off_loop(parsed_json, line) if len(line) > _LONG_BYTES else parsed_json(line)
@@ -99,6 +101,9 @@ async def read_line(line: bytes, redaction: Redaction, now_seconds: float) -> Li
     response, error = content.get("response"), content.get("error")
     body = response.get("body") if isinstance(response, dict) else None
     status = _status(response.get("status_code"), body, error) if isinstance(response, dict) else None
+    if status != HTTPStatus.OK and isinstance(body, dict) and body.get("choices"):
+        said = f"the line has an answer and the status {shortened(json.dumps(status))}, which contradict each other"
+        return LineResult(custom_id, unreadable(said))
     if not isinstance(status, int) or isinstance(status, bool) or status < 100 or body is None:
         return LineResult(custom_id, _without_response(error, body, status))
     return LineResult(custom_id, await _read_body(body, status, redaction, now_seconds, repaired=repaired))

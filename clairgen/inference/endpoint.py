@@ -17,11 +17,13 @@ from clairgen.inference.endpoint_limits import Contender, EndpointLimits, Share
 from clairgen.inference.event_stream import with_events_read
 from clairgen.inference.openai_format import ChatAnswer, read_response
 from clairgen.inference.redaction import Redaction
+from clairgen.inference.rejection_rules import NO_CAPACITY
 from clairgen.inference.score_format import SCORING_PATHS
 from clairgen.inference.transport import Response, Timeouts, Transport
 from clairgen.long_texts import off_loop
 from clairgen.records import EndpointState
 
+_NO_ROOM = 503
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
 _LONG_BYTES = 200_000  # hostile escapes take up to 0.3 µs a byte
 _NEWEST = 0.05  # weight of one answer in the moving average of their seconds
@@ -33,7 +35,8 @@ class EndpointAddress:
 
     `url` is a base URL; its query, such as `?api-version=...`, belongs to every request. `secrets` are values in
     `extra_headers` that must not be written anywhere. `stream_ends_with_done` is whether a stream without `[DONE]` is broken off.
-    `api` is what is asked there: `chat`, or how a reward model is asked for scores.
+    `api` is what is asked there: `chat`, or how a reward model is asked for scores. `is_sheddable` is whether requests are of a
+    tier without guarantee, of which Gemini says 503 when it has no room.
     """
 
     name: str
@@ -45,6 +48,7 @@ class EndpointAddress:
     secrets: tuple[str, ...] = ()
     stream_ends_with_done: bool = True
     api: str = "chat"
+    is_sheddable: bool = False
 
     @property
     def asked_at(self) -> str:
@@ -199,6 +203,8 @@ class Endpoint:
             found = read(response, self._redaction, now, self._address.stream_ends_with_done, self._address.api)
             answer = found if isinstance(found, ChatAnswer) else await found
         except RequestError as error:
+            if self._address.is_sheddable and error.status == _NO_ROOM and not error.billed:
+                error.reason = NO_CAPACITY.reason
             self._redaction.error(error)
             self.rate_limiter.adjust(-expected_tokens)
             self._note_failure(error, start, adapts=adapts)

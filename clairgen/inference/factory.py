@@ -106,6 +106,7 @@ def endpoint_address(
         tuple(variables.values()),
         role.stream_ends_with_done,
         role.api,
+        role.service_tier == "flex",
     )
 
 

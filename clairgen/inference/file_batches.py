@@ -17,12 +17,15 @@ import orjson
 from clairgen.errors import RetryableError, UnusableEndpointError
 from clairgen.inference.batch_lines import ids_named_in
 from clairgen.inference.batch_service import RemoteBatch, RemoteFile, Tags
+from clairgen.inference.json_bodies import parsed_json
 
 T = TypeVar("T")
 _REQUESTS: Final = ".jsonl"
 _RESULTS: Final = ".results.jsonl"
 _CANCELLED: Final = ".cancelled"
 _PIECE_BYTES: Final = 1 << 20
+_LONG_BYTES: Final = 10_000_000  # of a line of results, more than a model writes; what comes after is not looked at
+_COMPARED_BYTES: Final = 10_000
 
 
 class FileBatches:
@@ -100,7 +103,7 @@ class FileBatches:
             input_file_id=requests.name,
             output_file_id=results.name if results.exists() else None,
             created_at=asked.stat().st_mtime,
-            completed=len(counted.named),
+            completed=len(counted.answered),
         )
 
     def _copy(self, path: Path, to: Path) -> None:
@@ -128,10 +131,11 @@ def _file(path: Path) -> RemoteFile:
 
 @dataclass(slots=True)
 class _Counted:
-    """Which of a batch's `requests` its file of results has lines for, as far as it was read, and other lines."""
+    """Which of a batch's `requests` its file of results has lines for, and answers to, as far as it was read; and other lines."""
 
     requests: set[str]
     named: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
     others: set[int] = field(default_factory=set)
     read_bytes: int = 0
     last: bytes = b""
@@ -143,13 +147,17 @@ class _Counted:
             if stream.read(len(self.last)) != self.last:  # somebody writes it again
                 stream.seek(0)
                 self.named.clear()
+                self.answered.clear()
                 self.others.clear()
                 self.read_bytes, self.last = 0, b""
-            for line in stream:
-                if not line.endswith(b"\n"):
+            while line := stream.readline(_LONG_BYTES):
+                length, end = len(line), line
+                while not end.endswith(b"\n") and (piece := stream.readline(_LONG_BYTES)):
+                    length, end = length + len(piece), piece
+                if not end.endswith(b"\n"):
                     break
-                self.read_bytes += len(line)
-                self.last = line
+                self.read_bytes += length
+                self.last = end[-_COMPARED_BYTES:]
                 if line.strip():
                     self._count(line)
         return len(self.named) + len(self.others) >= len(self.requests)
@@ -157,8 +165,17 @@ class _Counted:
     def _count(self, line: bytes) -> None:
         named = ids_named_in(line) & self.requests
         self.named |= named
+        if _is_answer(line):
+            self.answered |= named
         if not named:
             self.others.add(hash(line))
+
+
+def _is_answer(line: bytes) -> bool:
+    """Whether a line has a response with status 200."""
+    content, _ = parsed_json(line)
+    response = content.get("response") if isinstance(content, dict) else None
+    return isinstance(response, dict) and response.get("status_code") == 200
 
 
 def _ids(path: Path) -> set[str]:

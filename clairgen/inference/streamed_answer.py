@@ -25,6 +25,7 @@ from clairgen.inference.rejections import error_body
 
 _THOUGHTS, _REFUSAL = "reasoning_content", "refusal"
 _NAMES = ("model", "system_fingerprint", "service_tier")
+_AT_LAST = ("service_tier",)  # some servers begin with the tier that was requested
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _WORSE = (
     FinishKind.COMPLETE,
@@ -78,7 +79,8 @@ class StreamedAnswer:
         if isinstance(chunk, list):
             raise unreadable(f"it has a list where an object should be: {json.dumps(chunk)[:200]}")
         self._id = self._id or (chunk["id"] if isinstance(chunk.get("id"), str) else None)
-        self._names = {name: chunk[name] for name in _NAMES if isinstance(chunk.get(name), str)} | self._names
+        names = {name: chunk[name] for name in _NAMES if isinstance(chunk.get(name), str)}
+        self._names = names | self._names | {name: names[name] for name in _AT_LAST if names.get(name)}
         self._count(chunk.get("usage"))
         choices = chunk.get("choices") or []
         if not choices:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from clairgen.patterns import lazy_pattern
+from clairgen.patterns import lazy_pattern, matches_on_lines_with
 
 _BETWEEN_WORDS = r"(?:\\{0,2}_|-|[ \t]{1,2})?"
 _LINE_START = r"^[ \t\u00a0\ufeff>]*+(?:(?:\d{1,3}[.)]|[-*+•])[ \t]+)?+"
@@ -26,6 +26,7 @@ class Identifier:
     def __init__(self, name: str) -> None:
         words = _BETWEEN_WORDS.join(word.replace("student", r"student(?:['’]s)?") for word in name.split("_"))
         named = f"{_OPENED}(?P<name>{words}){_CLOSED}"
+        self._first_word = name.split("_")[0]
         self._at_line_start = lazy_pattern(_LINE_START + named, re.IGNORECASE | re.MULTILINE)
         self._in_line = lazy_pattern(_IN_LINE + named, re.IGNORECASE)
         self._closing_tag = lazy_pattern(rf"/[ \t]*+({words})[ \t]*+[>\]}})]", re.IGNORECASE)
@@ -34,7 +35,8 @@ class Identifier:
     def headers(self, text: str) -> list["Header"]:
         """All headers of this identifier, in order; a sentence that merely names it is not one."""
         closings = self.closings(text)
-        found = (_header(text, match, closings) for match in self._at_line_start.finditer(text))
+        matches = matches_on_lines_with(self._at_line_start, text, self._first_word)
+        found = (_header(text, match, closings) for match in matches)
         return [header for header in found if header is not None]
 
     def headers_in_line(self, text: str) -> list["Header"]:
@@ -68,7 +70,7 @@ class Header:
 
 
 def _header(text: str, match: re.Match[str], closings: list[int]) -> Header | None:
-    opened, exact = match["opened"].strip(), not any(character.isspace() for character in match["name"])
+    opened, exact = match["opened"].strip(), len(match["name"].split()) == 1
     end, has_colon = _after_markup(text, match.end("closed"), opened)
     following = text[end : end + 1]
     is_tag = "<" in opened and bool(closings) and closings[-1] >= end

@@ -52,7 +52,7 @@ def _unfenced(solution: str, rejected: str) -> str:
 
 def _whole_fence(text: str) -> tuple[re.Match[str], re.Match[str]] | None:
     """The first and the last line of a fence around the whole text; None without one."""
-    fences = list(_FENCE.finditer(text))
+    fences = _fences(text)
     if len(fences) < 2 or fences[0].start() > 0 or fences[-1].end() < len(text):
         return None
     *inner, outer = _depths(fences)
@@ -61,7 +61,7 @@ def _whole_fence(text: str) -> tuple[re.Match[str], re.Match[str]] | None:
 
 def _without_dangling_fence(solution: str) -> str:
     """The solution without the other half of a fence that was opened before it."""
-    fences = list(_FENCE.finditer(solution))
+    fences = _fences(solution)
     depths = list(_depths(fences))
     if not depths or depths[-1] == 0:
         return solution
@@ -70,10 +70,14 @@ def _without_dangling_fence(solution: str) -> str:
     return solution[fences[0].end() :] if fences[0].start() == 0 and not _info(fences[0]) else solution
 
 
+def _fences(text: str) -> list[re.Match[str]]:
+    return list(_FENCE.finditer(text)) if "```" in text or "~~~" in text else []
+
+
 def _is_open(text: str) -> bool:
     """Whether a fence in the text is not closed in it."""
     depth = 0
-    for depth in _depths(_FENCE.finditer(text)):  # noqa: B007 - the last depth counts
+    for depth in _depths(_fences(text)):  # noqa: B007 - the last depth counts
         pass
     return depth > 0
 

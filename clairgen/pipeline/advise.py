@@ -21,6 +21,7 @@ from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.compare_pair import CompareContext, Comparisons, compare_pair
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.data_warnings import DataWarning, PairSurvey
+from clairgen.pipeline.detaching import check_detach, leaving
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage
@@ -37,7 +38,7 @@ class AdviseOptions:
     """What is compared: `samples` fresh answers for each of `limit` kept pairs, drawn uniformly, of `recipes` (all if empty).
 
     `per_pair` writes the advice on each pair into the run's store. `budget_usd` sets the run's budget and `no_budget` lifts it;
-    with neither, the budget that was named last holds.
+    with neither, the budget that was named last holds. `detach` ends the session once all that is left waits in batches.
     """
 
     recipes: tuple[str, ...] = ()
@@ -46,6 +47,7 @@ class AdviseOptions:
     per_pair: bool = False
     budget_usd: float | None = None
     no_budget: bool = False
+    detach: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ async def advise(
         named = NamedBudget(options.budget_usd, options.no_budget, settings.config.budget_usd)
         limit = await settle_limit(held.store, named, progress)
         settings.check(limit.limit_usd, runtime.environment)
+        check_detach(options.detach, settings.roles)
         await require_coverage(held.store, directory)
         selected = await _selected(held.store, settings, options, progress)
         progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
@@ -145,7 +148,7 @@ async def advise(
             compare = await _comparison(settings, client, reward_model, stack)
             stopping, results = Stop(stop), Comparisons()
             context = CompareContext(held.store, client, compare, options.samples, progress, stopping)
-            async with held.log.counting(progress):
+            async with held.log.counting(progress), leaving(held, client, stopping, detach=options.detach):
                 await _run(held, context, results, selected)
         if reward_model is not None and (sentence := truncated_sentence(reward_model)) is not None:
             progress.note(sentence)

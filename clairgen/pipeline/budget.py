@@ -25,6 +25,7 @@ from clairgen.config.prices import (
 )
 from clairgen.config.role import Price, Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
+from clairgen.inference.rejection_rules import NO_CAPACITY
 from clairgen.inference.shared_budget import MoneyQueue, SharedBudget
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
@@ -322,7 +323,8 @@ def cost_of_failure(error: RequestError, price: Price | None) -> int | None:
     None is not known.
     """
     status = error.status
-    rejected = not error.billed and status is not None and 300 <= status < 500 and status != 408
+    refused = status is not None and ((300 <= status < 500 and status != 408) or error.reason == NO_CAPACITY.reason)
+    rejected = refused and not error.billed
     unsent = status is None and not error.billed
     if rejected or unsent:
         return 0

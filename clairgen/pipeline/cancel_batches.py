@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from clairgen.config.evaluated import load_evaluate_config
 from clairgen.config.file import load_config
 from clairgen.config.prices import with_prices
-from clairgen.errors import RunStoppedError, UserError
+from clairgen.config.role import Role
+from clairgen.errors import ConfigError, RunStoppedError, UserError
 from clairgen.inference.factory import with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import batch_roles
@@ -22,6 +25,7 @@ STILL_OPEN: Final = "open"
 
 async def cancel_batches(
     run: Path | str,
+    config: Path | None = None,
     *,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
@@ -32,8 +36,8 @@ async def cancel_batches(
     A batch that its provider had finished by then is `completed`, one that was never created `abandoned`; one that has not ended
     is counted as STILL_OPEN.
 
-    Endpoints and keys are those of the run's recorded configuration. Set `stop` to leave them as they are by then. Raises
-    UserError, or RunStoppedError where the provider cannot be reached.
+    Endpoints and keys are those of the run's recorded configuration, or of the file `config`. Set `stop` to leave them as they
+    are by then. Raises UserError, or RunStoppedError where the provider cannot be reached.
     """
     progress, stop, runtime = progress or Progress(), stop or asyncio.Event(), runtime or Runtime()
     directory = RunDirectory(Path(run))
@@ -42,8 +46,7 @@ async def cancel_batches(
         records = await held.store.batches.all(open_only=True)
         if not records:
             return Counter()
-        config = await asyncio.to_thread(load_config, directory.config)
-        roles = with_prices(with_revisions(config.models))
+        roles = with_prices(with_revisions(await asyncio.to_thread(_models, directory, config)))
         found = batch_roles(roles, {}, records, directory, held.store, runtime, progress)
         budget, errors = await held.budget(None, roles), list[RunStoppedError | UserError]()
         batches = OpenBatches(
@@ -71,3 +74,18 @@ async def cancel_batches(
             for record in await held.store.batches.all()
             if record.id in were_open
         )
+
+
+def _models(directory: RunDirectory, config: Path | None) -> Mapping[str, Role]:
+    """The models of a configuration, or of the run's own. ConfigError where there is none, as in a directory of evaluations."""
+    if config is not None:
+        try:
+            return load_config(config).models
+        except ConfigError:  # of an evaluation, which has other roles and no tasks
+            return load_evaluate_config(config).models
+    if not directory.config.exists():
+        raise ConfigError(
+            f"{directory.path} has no configuration of its own, as a directory of evaluations has none; name the one that the "
+            "batches were made with: --config FILE"
+        )
+    return load_config(directory.config).models

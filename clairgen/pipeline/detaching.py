@@ -1,59 +1,90 @@
 """Leaving batches behind: a session that ends once all that is left waits at a provider, and what it says of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from clairgen.errors import DetachedError, RunStoppedError, UserError
+from clairgen.config.role import Role
+from clairgen.errors import ConfigError, DetachedError, DrainedError, StoreError
+from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.completion_client import CompletionClient
-from clairgen.pipeline.make_pair import MakeContext
+from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import Session
-from clairgen.store import Store
+from clairgen.store import BatchRecord, Store
 from clairgen.wording import counted
 
 _LOOK_SECONDS: Final = 0.25
 _LOOKS: Final = 4  # in a row that find the same, since a task between two requests waits for nothing
 
 
+def check_detach(detach: bool, roles: Mapping[str, Role]) -> None:
+    """Raise ConfigError for a session that is to leave its batches although it makes none."""
+    if detach and all(role.delivery == "direct" for role in roles.values()):
+        raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
+
+
 @asynccontextmanager
-async def leaving(held: Session, context: MakeContext, detach: bool) -> AsyncIterator[None]:
-    """Stop the session, if it is to `detach`, once all that the block has begun waits in batches at a provider."""
-    watching = asyncio.create_task(_leave_in_time(held, context), name="detach") if detach else None
+async def leaving(held: Session, ask: CompletionClient, stopping: Stop, *, detach: bool) -> AsyncIterator[None]:
+    """Stop the session, if it is to `detach`, once all that the block has begun waits in batches at a provider.
+
+    However the block ends, batches that have ended by then are taken in, since they are paid for, unless the user stopped it or
+    the disk is full; it is said which others go on.
+    """
+    watching = asyncio.create_task(_leave_in_time(held, ask, stopping), name="detach") if detach else None
     try:
         yield
     finally:
         if watching is not None:
             watching.cancel()
-
-
-async def note_open_batches(store: Store, progress: Progress, stopped_by: RunStoppedError | UserError | None) -> None:
-    """Say which batches go on at a provider after the session."""
-    records = [one for one in await store.batches.all(open_only=True) if one.state == "created" and one.requests]
-    if records and stopped_by is not None and not isinstance(stopped_by, DetachedError):
-        progress.note(
-            f"{_batches(len(records), sum(one.requests for one in records))} at the provider without this command; run it again "
-            "to collect them, or cancel them with clairgen batches --cancel"
+    if ask.lane is not None and not isinstance(stopping.error, DrainedError | DetachedError | StoreError):
+        error = await ask.lane.take_in_ended()
+        if error is not None and str(error) != str(stopping.error) and not isinstance(error, DrainedError):
+            held.progress.note(str(error), quotes=True)
+    said = await batches_that_go_on(held.store, ask.lane)
+    if said and stopping.error is None:
+        held.progress.note(
+            f"{said} though nothing here waits for their answers; run this command again later to keep what they have answered, "
+            "or cancel them with clairgen batches --cancel"
+        )
+    elif said and not isinstance(stopping.error, DetachedError):
+        held.progress.note(
+            f"{said} without this command; run it again to collect them, or cancel them with clairgen batches --cancel"
         )
 
 
-async def _leave_in_time(held: Session, context: MakeContext) -> None:
+async def batches_that_go_on(store: Store, lane: BatchLane | None) -> str:
+    """Which batches of a lane go on at a provider, in words; empty for none."""
+    records = [
+        one
+        for one in await store.batches.all(open_only=True)
+        if lane is not None and lane.batches.takes(one) and one.state == "created" and one.requests
+    ]
+    return f"{_counted(records)} {'goes' if len(records) == 1 else 'go'} on at the provider" if records else ""
+
+
+async def note_batches_of_others(reused: Mapping[str, Store], progress: Progress) -> None:
+    """Say which runs whose answers are reused have some in open batches: those are not there yet, so they are requested again."""
+    for name, store in reused.items():
+        if records := [one for one in await store.batches.all(open_only=True) if one.requests]:
+            progress.note(
+                f"{name}, whose answers are reused, still waits for {_counted(records)}: what it waits for is requested and paid "
+                "for here as well; collect its batches first if the two runs have requests in common"
+            )
+
+
+async def _leave_in_time(held: Session, ask: CompletionClient, stopping: Stop) -> None:
     seen, looks = None, 0
     while True:
         await held.runtime.sleep(_LOOK_SECONDS)
-        found = _all_that_waits(context.ask, context.progress)
+        found = _all_that_waits(ask, held.progress)
         looks = looks + 1 if found is not None and found == seen else 0
         seen = found
         if looks >= _LOOKS:
             break
-    records = [one for one in await context.store.batches.all(open_only=True) if one.requests]
-    context.stop.because_of(
-        DetachedError(
-            f"{_batches(len(records), sum(one.requests for one in records))} at the provider; run the same command later to "
-            "collect what they have answered"
-        )
-    )
+    said = await batches_that_go_on(held.store, ask.lane)
+    stopping.because_of(DetachedError(f"{said}; run the same command later to collect what they have answered"))
 
 
 def _all_that_waits(ask: CompletionClient, progress: Progress) -> tuple[int, int] | None:
@@ -64,6 +95,6 @@ def _all_that_waits(ask: CompletionClient, progress: Progress) -> tuple[int, int
     return lane.waiting, progress.done
 
 
-def _batches(count: int, requests: int) -> str:
-    goes = "goes" if count == 1 else "go"
-    return f"{counted(count, 'batch', 'batches')} with {counted(requests, 'request')} {goes} on"
+def _counted(records: Sequence[BatchRecord]) -> str:
+    requests = sum(one.requests for one in records)
+    return f"{counted(len(records), 'batch', 'batches')} with {counted(requests, 'request')}"

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from clairgen.config.prices import (
     batch_factor,
     check_budget,
     cost_usd,
+    costs,
     price_quote,
     with_prices,
 )
@@ -21,8 +22,10 @@ from clairgen.config.role import Price, Role
 from clairgen.config.service_tiers import tier_prices
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
 from clairgen.pipeline.budget_limit import limit_of_run
 from clairgen.pipeline.config_changes import accepted_changes, has_other_tasks, task_facts
+from clairgen.pipeline.detaching import check_detach
 from clairgen.pipeline.expected_requests import ExpectedRequests, RequestForecast
 from clairgen.pipeline.generate import Options, named_budget, other_run
 from clairgen.pipeline.import_pairs import OpenedSource, open_imports
@@ -92,8 +95,8 @@ class CostEstimate:
     """What a session of `generate` would do and cost.
 
     `answers_found` counts answers that the pairs need and that the run or a reused one has; `spent` is what the run has cost so
-    far, `budget_usd` the limit that would hold. `notes` say what an accepted change of the configuration means,
-    `imports` what would be imported.
+    far, `budget_usd` the limit that would hold. `notes` say what an accepted change of the configuration means, what waits in
+    open batches and of which tier no price is known, `imports` what would be imported.
     """
 
     tasks: int
@@ -131,6 +134,7 @@ async def estimate(
     roles = with_revisions(roles_used(config))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
+    check_detach(options.detach, roles)
     named = named_budget(config, options)
     named.check()
     if config.tasks is not None:
@@ -146,14 +150,19 @@ async def estimate(
         limit = await limit_of_run(store, named)
         if limit.limit_usd is not None:
             check_budget(with_prices(roles))
+        waiting = frozenset[str]()
+        if store is not None:
+            roles_with_batches(roles, await store.batches.all(open_only=True), directory)
+            waiting = frozenset(await store.batches.waiting_keys())
         reused = [await stack.enter_async_context(other_run(path, directory)) for path in options.reuse]
         notes: list[str] = []
         shard = await shard_of_session(store, directory.path, options.shard, config)
         survey = await _survey(store, config, planned, options, notes, imports, part_of(shard, config))
         stores = [*([store] if store is not None else []), *reused]
         answer_characters = {name: CHARACTERS_PER_TOKEN * guessed_answer(role) for name, role in roles.items()}
-        forecast = RequestForecast(roles, config.seed, stores, answer_characters)
+        forecast = RequestForecast(roles, config.seed, stores, answer_characters, waiting)
         await _forecast(forecast, survey, planned)
+        notes.extend(_terms(forecast, with_prices(roles)))
         samples = await store.completions.usage_samples() if store is not None else {}
         statuses = await store.pairs.statuses() if store is not None else {}
         spent = await store.spending.total() if store is not None else Spent(0, 0, 0, 0, 0)
@@ -172,6 +181,21 @@ async def estimate(
         notes=notes,
         imports=[one for one in survey.imports if not one.complete],
     )
+
+
+def _terms(forecast: RequestForecast, roles: Mapping[str, Role]) -> Iterator[str]:
+    """What to know beside the numbers: requests that are sent already, and tiers whose price is not known."""
+    if forecast.in_batches:
+        waits = "request waits" if forecast.in_batches == 1 else "requests wait"
+        yield (
+            f"{forecast.in_batches:,} {waits} in open batches and would not be sent again; what that can cost is counted as spent"
+        )
+    for name, role in roles.items():
+        if costs(role) and tier_prices(role).is_unknown:
+            yield (
+                f"what service_tier: {role.service_tier} costs is not known for models.{name}, so its dollars are those of the "
+                f"standard tier; give it tier_price_factors, such as {{{role.service_tier}: 2}} for twice that price"
+            )
 
 
 async def _survey(

@@ -5,6 +5,7 @@ A stand-in is a short text that names its request, so that two recipes that woul
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from clairgen.config.role import Role
@@ -39,15 +40,23 @@ class ExpectedRequests:
 class RequestForecast:
     """Counts what tasks would request. `stores` are looked into for answers; `answer_characters` is by role.
 
-    `expected` has the counts by role, and `found` counts the answers that are there. The recipes are run for tasks of which some
+    `expected` has the counts by role, `found` counts the answers that are there, and `in_batches` the requests among those with
+    the keys `waiting`, which were sent and are paid for. The recipes are run for tasks of which some
     answer is there, and for the first `_PATTERN_TASKS` of the others, which stand for the rest.
     """
 
     def __init__(
-        self, roles: Mapping[str, Role], seed: int, stores: Sequence[Store], answer_characters: Mapping[str, int]
+        self,
+        roles: Mapping[str, Role],
+        seed: int,
+        stores: Sequence[Store],
+        answer_characters: Mapping[str, int],
+        waiting: AbstractSet[str] = frozenset(),
     ) -> None:
         self.expected = {name: ExpectedRequests() for name in roles}
         self.found = 0
+        self.in_batches = 0
+        self._waiting = waiting
         self._roles = {name: RoleRequests(name, role, seed) for name, role in roles.items()}
         self._stores = stores
         self._answer_characters = answer_characters
@@ -96,6 +105,9 @@ class RequestForecast:
         identity = bytes.fromhex(request.key)
         is_new = identity not in self._missing
         self._missing.add(identity)
+        if request.key in self._waiting:
+            self.in_batches += is_new
+            return False
         return is_new
 
     def characters(self, messages: Sequence[Message]) -> int:
@@ -108,14 +120,16 @@ class RequestForecast:
         return characters
 
     async def _has_no_answer(self, task: Task, direct: Collection[tuple[str, int, int]]) -> bool:
-        """Whether none of the requests that need no other answer is answered."""
+        """Whether none of the requests that need no other answer is answered, or waits in a batch."""
         if not self._stores:
             return True
-        found = [
-            await self._stored(self.request(role, task.messages[: len(task.messages) - later], sample, None))
+        requests = [
+            self.request(role, task.messages[: len(task.messages) - later], sample, None)
             for role, sample, later in direct
         ]
-        return not any(found)
+        if any(request.key in self._waiting for request in requests):
+            return False
+        return not any([await self._stored(request) for request in requests])
 
     async def _stored(self, request: Request) -> Completion | None:
         if bytes.fromhex(request.key) not in self._missing:

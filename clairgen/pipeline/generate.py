@@ -10,22 +10,24 @@ from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
-from clairgen.filters.pipeline import FilterPipeline
+from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
-from clairgen.pipeline.detaching import leaving, note_open_batches
+from clairgen.pipeline.copy_takeover import storage_of
+from clairgen.pipeline.detaching import batches_that_go_on, check_detach, leaving, note_batches_of_others
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
+from clairgen.pipeline.pair_measures import PairMeasures
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
-from clairgen.pipeline.run_copy import keeping, storage_of
+from clairgen.pipeline.run_copy import keeping
 from clairgen.pipeline.run_shard import settle_shard, shard_of_session
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
@@ -40,7 +42,8 @@ class Summary:
     """How a session of `generate` left its run.
 
     `statuses` counts the run's pairs by recipe and status, `imports` says how far pairs from elsewhere were imported, by their
-    name, `stopped_by` is the error that stopped it before the end, and `shard` which one the run is, if it is one.
+    name, `stopped_by` is the error that stopped it before the end, `shard` which one the run is, if it is one, and `batches` says
+    which of its batches go on at a provider.
     """
 
     run: Path
@@ -52,6 +55,7 @@ class Summary:
     progress: Progress
     stopped_by: RunStoppedError | UserError | None
     shard: TaskShard | None = None
+    batches: str = ""
 
     @property
     def failed(self) -> int:
@@ -71,7 +75,8 @@ class Options:
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
     `limit` counts the tasks of all shards. `copy_to` is where a copy of the run is kept, brought up to it every `copy_every`
-    seconds; a folder that has no run yet is restored from it first.
+    seconds; a folder that has no run yet is restored from it first. `jobs` is how many other processes measure pairs
+    at once where they come fast, 0 for none, None for one for each core but one.
     """
 
     limit: int | None = None
@@ -87,6 +92,7 @@ class Options:
     shard: TaskShard | None = None
     copy_to: str | None = None
     copy_every: float = COPY_SECONDS
+    jobs: int | None = None
 
 
 async def generate(
@@ -112,8 +118,7 @@ async def generate(
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
-    if options.detach and all(role.delivery == "direct" for role in roles.values()):
-        raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
+    check_detach(options.detach, roles)
     named = named_budget(config, options)
     named.check()
     if config.tasks is not None:
@@ -142,7 +147,10 @@ async def generate(
         limit = await settle_limit(store, named, progress)
         if limit.limit_usd is not None:
             check_budget(roles)
+        open_batches = await store.batches.all(open_only=True)
+        roles_with_batches(roles, open_batches, directory)  # before this configuration becomes the run's
         reused = {str(path): await held.stack.enter_async_context(other_run(path, directory)) for path in options.reuse}
+        await note_batches_of_others(reused, progress)
         prepared = await prepare(
             store,
             config,
@@ -160,24 +168,29 @@ async def generate(
         budget = await held.budget(limit.limit_usd, roles)
         held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=limit.limit_usd)
         stopped_by: RunStoppedError | UserError | None = None
+        batches = ""
         await copy.ready()
         if progress.pairs_to_make:
             await unsettle_run_filters(store, prepared.filters)
             await unsettle_votes(store, prepared.filters)
-            client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
-            async with held.log.counting(progress):
-                filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
+        if progress.pairs_to_make or open_batches:
+            client = await held.completion_client(
+                roles, budget, seed=config.seed, reused=reused, retries_failed=options.retry_failed, all_batches=True
+            )
+            measures = PairMeasures(prepared.filters, config.tokenizer, jobs=options.jobs)
+            async with held.log.counting(progress), measures:
+                filters = FiltersInForce(prepared.filter_set, measures)
                 context = MakeContext(store, client, filters, progress, stopping, held.traces)
-                async with leaving(held, context, options.detach):
+                async with leaving(held, client, stopping, detach=options.detach):
                     await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
-            await note_open_batches(store, progress, stopped_by)
-        progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
+            batches = await batches_that_go_on(store, client.lane)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
         stopped_by = await copy.finish(stopped_by)
-        return await _summary(directory, store, prepared, progress, stopped_by, shard)
+        progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
+        return await _summary(directory, store, prepared, progress, stopped_by, shard, batches)
 
 
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:
@@ -246,6 +259,7 @@ async def _summary(
     progress: Progress,
     stopped_by: RunStoppedError | UserError | None,
     shard: TaskShard | None,
+    batches: str,
 ) -> Summary:
     return Summary(
         run=directory.path,
@@ -257,4 +271,5 @@ async def _summary(
         progress=progress,
         stopped_by=stopped_by,
         shard=shard,
+        batches=batches,
     )

@@ -4,7 +4,6 @@ Rows are committed in batches together with how far the source was read, so an i
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from clairgen.errors import DrainedError, InputError, RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.import_source import ImportSource, import_source
 from clairgen.installed import __version__
+from clairgen.long_texts import usable_cores
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pair_shapes import shape_of
 from clairgen.patterns import lazy_pattern
@@ -194,7 +194,7 @@ async def _read(
     """Import the rows that were not read yet, a batch at a time, then compare pairs where a filter does that."""
     number, settings, tokenizer = await _filters_in_force(store)
     await unsettle_run_filters(store, settings)
-    jobs = opened.options.jobs or min(os.cpu_count() or 1, _MOST_JOBS)
+    jobs = opened.options.jobs or min(usable_cores(), _MOST_JOBS)
     rows = opened.read(state.rows)
     batches = iter(lambda: list(islice(rows, _ROWS_PER_COMMIT)), [])
     async with aclosing(measured_batches(batches, opened.options.name, settings, tokenizer, jobs)) as measured:

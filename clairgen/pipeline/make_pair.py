@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 from clairgen.errors import RequestFailedError, RunStoppedError, StoreError
-from clairgen.filters.pipeline import FilterPipeline
-from clairgen.long_texts import in_thread, off_loop
-from clairgen.metrics.contrast import contrast
 from clairgen.patterns import lazy_pattern
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
+from clairgen.pipeline.pair_measures import PairMeasures
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.traces import Traces
@@ -27,11 +24,10 @@ _OUTSIDE: Final = lazy_pattern(r"\A(?:[^\S\n]*\n)*(?: (?=\S))?")
 
 @dataclass(frozen=True, slots=True)
 class FiltersInForce:
-    """The filter set in force, by its id in the store, and the tokenizer of a run's contrasts."""
+    """The filter set in force, by its id in the store, and what measures pairs by it."""
 
     filter_set: int
-    pipeline: FilterPipeline
-    tokenizer: str
+    measures: PairMeasures
 
 
 class RecordingAsk:
@@ -94,17 +90,9 @@ async def save_pair(
 
     `prompt` is what the target was sent, `request_keys` are those of all completions that the recipe took.
     """
-    measured = None
-    texts = [message.content for message in prompt]
     if isinstance(outcome, Pair):
         outcome = replace(outcome, chosen=_trimmed(outcome.chosen), rejected=_trimmed(outcome.rejected))
-        chosen, rejected = outcome.chosen.text, outcome.rejected.text
-        measured = await off_loop(contrast, chosen, rejected, filters.tokenizer)
-        texts += chosen, rejected
-    findings = await in_thread(
-        partial(filters.pipeline.apply, outcome, measured, revises=revises, prompt=prompt),
-        *texts,
-    )
+    measured, findings = await filters.measures.of(outcome, prompt, revises=revises)
     made = MadePair(outcome, tuple(prompt), measured, findings, tuple(request_keys))
     await store.pairs.save(made, filters.filter_set)
     return outcome

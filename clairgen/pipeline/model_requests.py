@@ -37,7 +37,11 @@ class RoleRequests:
         """The price of an answer by the service tier that its server says it used, and whether that tier's price is known."""
         factor, is_known = self.tiers.of_answer(said)
         price = self._price(factor)
-        if price is not None and self.most is not None and price.output > self.most.output:
+        if (
+            price is not None
+            and self.most is not None
+            and (price.input, price.output) > (self.most.input, self.most.output)
+        ):
             self.most = price
         return price, is_known
 

@@ -1,6 +1,6 @@
 """What a session has done so far in words and figures, for terminals and pages alike."""
 
-from clairgen.pipeline.progress import Counters
+from clairgen.pipeline.progress import CopyState, Counters
 from clairgen.records import EndpointState
 from clairgen.wording import counted
 
@@ -21,12 +21,14 @@ def money_words(counters: Counters) -> str:
     return f"{dollars(money.spent_usd)} spent{budget}"
 
 
-def copy_words(counters: Counters) -> str:
-    """How far the copy of the run is behind; empty where none is kept."""
-    copy = counters.copy
-    if copy is None:
-        return ""
-    return "first copy under way" if copy.behind_seconds is None else f"copy {copy.behind_seconds:,.0f} s behind"
+def copy_words(copy: CopyState | None) -> str:
+    """How far the copy of a run is behind; empty where none is kept."""
+    return "" if copy is None else f"copy {behind_words(copy)}"
+
+
+def behind_words(copy: CopyState) -> str:
+    """How far a copy is behind."""
+    return "not complete yet" if copy.behind_seconds is None else f"{copy.behind_seconds:,.0f} s behind"
 
 
 def time_left_words(counters: Counters) -> str:

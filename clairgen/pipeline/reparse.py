@@ -9,11 +9,11 @@ from clairgen.config.models import RunConfig
 from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RunError
 from clairgen.filters.filter_settings import FilterSettings
-from clairgen.filters.pipeline import FilterPipeline
 from clairgen.long_texts import close_workers
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.make_pair import FiltersInForce, RecordingAsk, save_pair
+from clairgen.pipeline.pair_measures import PairMeasures
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import (
@@ -50,7 +50,7 @@ async def reparse(run: Path | str, *, every: bool = False) -> ReparseSummary:
                 raise RunError(f"{run} has no pairs yet; run generate first")
             settings = FilterSettings.from_record(in_force[1])
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
-            filters = FiltersInForce(in_force[0], FilterPipeline(settings), tokenizer)
+            filters = FiltersInForce(in_force[0], PairMeasures(settings, tokenizer, jobs=0))
             config = parse_config(configuration, "the run's configuration")
             await unsettle_run_filters(store, settings)
             await unsettle_votes(store, settings)

@@ -1,4 +1,4 @@
-"""Contrast and findings of imported pairs, a batch at a time, on as many cores as are given.
+"""Measures of imported pairs, a batch at a time, on as many cores as are given.
 
 Batches are measured ahead of their being committed, in processes that end with this one, and come back in their order.
 """
@@ -7,19 +7,17 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final
 
 from clairgen.errors import RequestFailedError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline
-from clairgen.filters.registry import FILTERS
 from clairgen.long_texts import Workers
-from clairgen.metrics.contrast import check_length, contrasts
-from clairgen.records import Answer, Contrast, Finding, Pair
+from clairgen.metrics.contrast import check_length
+from clairgen.pipeline.pair_measures import Measures, UnmeasuredPair, is_applied_anywhere, measured_pairs, measures
+from clairgen.records import Answer, Pair
 from clairgen.row_pairs import ReadRow, RowPair
 
-Measures = tuple[Contrast, tuple[Finding, ...]]
 _BEFORE_PROCESSES: Final = 2
 """Batches that are measured in this process first: most data sets are small, and a process takes a second to start."""
 _TIME_LIMIT_SECONDS: Final = 6 * 3600.0
@@ -48,7 +46,7 @@ async def measured_batches(
     With `jobs` above 1, that many other processes measure the later ones. Filters of plugins are applied in this process, which
     has loaded them. Close the iterator, also after an error.
     """
-    if any(one.name not in FILTERS.built_in for one in settings.filters):
+    if not is_applied_anywhere(settings):
         jobs = 1
     pipeline, record = FilterPipeline(settings), settings.model_dump_json()
     workers = Workers(time_limit_seconds=_TIME_LIMIT_SECONDS, most=jobs)
@@ -56,12 +54,12 @@ async def measured_batches(
     try:
         for number, batch in enumerate(batches):
             rows = [_short_enough(row) for row in batch]
-            pairs = [(row.where, row.found) for row in rows if isinstance(row.found, RowPair)]
+            pairs = tuple(_unmeasured(row.where, name, row.found) for row in rows if isinstance(row.found, RowPair))
             here = jobs == 1 or number < _BEFORE_PROCESSES
             measuring = (
-                asyncio.to_thread(_measures, pairs, name, pipeline, tokenizer, cores=-1)
+                asyncio.to_thread(measured_pairs, pairs, pipeline, tokenizer, cores=-1)
                 if here
-                else workers.run(measures, pairs, name, record, tokenizer)
+                else workers.run(measures, pairs, record, tokenizer)
             )
             ahead.append((rows, asyncio.create_task(measuring)))
             if here or len(ahead) > jobs:
@@ -75,11 +73,6 @@ async def measured_batches(
         await workers.close()
 
 
-def measures(pairs: Sequence[tuple[str, RowPair]], name: str, filters: str, tokenizer: str) -> list[Measures]:
-    """Contrast and findings of pairs called `name`, each with where it is, on one core; `filters` are settings as JSON."""
-    return _measures(pairs, name, _pipeline(filters), tokenizer, cores=1)
-
-
 def answers_of_row(pair: RowPair) -> tuple[Answer, Answer]:
     """The chosen and the rejected answer as the run has them."""
     return (
@@ -88,19 +81,10 @@ def answers_of_row(pair: RowPair) -> tuple[Answer, Answer]:
     )
 
 
-def _measures(
-    pairs: Sequence[tuple[str, RowPair]], name: str, pipeline: FilterPipeline, tokenizer: str, *, cores: int
-) -> list[Measures]:
-    """A pair's text stays as it is, space around it included."""
-    texts = [pair.chosen for _, pair in pairs], [pair.rejected for _, pair in pairs]
-    return [
-        (contrast, _findings(Pair(where, name, *answers_of_row(pair), pair.reasoning), pair, contrast, pipeline))
-        for (where, pair), contrast in zip(pairs, contrasts(*texts, tokenizer, cores=cores), strict=True)
-    ]
-
-
-def _findings(outcome: Pair, pair: RowPair, contrast: Contrast, pipeline: FilterPipeline) -> tuple[Finding, ...]:
-    return pipeline.apply(outcome, contrast, revises=False, prompt=pair.messages, source_columns=pair.further)
+def _unmeasured(where: str, name: str, pair: RowPair) -> UnmeasuredPair:
+    """A pair of a row, its texts as they are, space around them included."""
+    made = Pair(where, name, *answers_of_row(pair), pair.reasoning)
+    return UnmeasuredPair(made, pair.messages, revises=False, source_columns=pair.further)
 
 
 def _short_enough(row: ReadRow) -> ReadRow:
@@ -111,11 +95,6 @@ def _short_enough(row: ReadRow) -> ReadRow:
         except RequestFailedError as error:
             return replace(row, found=error.detail)
     return row
-
-
-@lru_cache(maxsize=1)
-def _pipeline(filters: str) -> FilterPipeline:
-    return FilterPipeline(FilterSettings.from_record(filters))
 
 
 async def _first(ahead: deque[tuple[Sequence[ReadRow], asyncio.Task[list[Measures]]]]) -> MeasuredBatch:

@@ -6,22 +6,24 @@ and says so, up to the most that the copy may be behind; then the session stops,
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
-from clairgen.copies.epochs import KNOWN, begin_epoch, newest_epoch, next_epoch, tokens_of, tokens_text
-from clairgen.copies.objects import Epoch
-from clairgen.copies.restoring import check_may_go_on, holds_run, is_restorable_into, restore
 from clairgen.copies.shipping import Shipper, UploadedSnapshot
-from clairgen.copies.storage import Storage, open_storage
-from clairgen.errors import CopyStoppedError, RunStoppedError, TakenOverError, UserError
-from clairgen.installed import __version__
+from clairgen.copies.storage import Storage, in_thread
+from clairgen.errors import (
+    CopyError,
+    CopyStoppedError,
+    RunStoppedError,
+    StoreError,
+    TakenOverError,
+    UserError,
+)
+from clairgen.pipeline.copy_takeover import taken_over
 from clairgen.pipeline.failures import Stop
-from clairgen.pipeline.progress import CopyState, Progress
+from clairgen.pipeline.progress import CopyState
 from clairgen.pipeline.session import Session
-from clairgen.store import RunDirectory, now
 
 _LEAST_BEHIND: Final = 60.0
 _INTERVALS_BEHIND: Final = 10
@@ -36,34 +38,6 @@ T = TypeVar("T")
 def most_behind(every: float) -> float:
     """The seconds that a copy may be behind before the session stops asking."""
     return max(_LEAST_BEHIND, _INTERVALS_BEHIND * every)
-
-
-async def storage_of(address: str | None, directory: RunDirectory, progress: Progress) -> Storage | None:
-    """The storage at an address, if there is one; a run that has no folder yet, or an empty one, is restored from a copy there.
-
-    Raises CopyError, RunError, and ConfigError as `open_storage` does.
-    """
-    if address is None:
-        return None
-    storage = open_storage(address)
-    await _restore_if_new(storage, directory, progress)
-    return storage
-
-
-async def _restore_if_new(storage: Storage, directory: RunDirectory, progress: Progress) -> None:
-    if not is_restorable_into(directory) or not await _in_thread(lambda: holds_run(storage)):
-        return
-
-    def work() -> str:
-        directory.path.mkdir(parents=True, exist_ok=True)
-        with directory.locked():
-            return restore(storage, directory).sentence
-
-    sentence = await _in_thread(work)
-    progress.note(
-        f"restored {directory.path} from the copy at {storage.address}: {sentence}; what was asked and spent after that is not "
-        "known"
-    )
 
 
 class NoCopy:
@@ -85,10 +59,10 @@ async def keeping(
     if storage is None:
         yield NoCopy()
         return
-    epoch = await _taken_over(held, storage)
+    epoch = await taken_over(held, storage)
     shipper = Shipper(held.directory, storage, epoch)
     kept = RunCopy(held, storage, shipper, every, stop)
-    held.progress.copy = kept.state
+    held.progress.copy, held.store.copy.reached = kept.state, kept.reached
     held.progress.log_event("copying", to=storage.address, every_seconds=every, epoch=epoch.number)
     keeping_up = asyncio.create_task(kept.keep_up(), name="copy")
     watching = asyncio.create_task(kept.watch(), name="copy lag")
@@ -118,6 +92,7 @@ class RunCopy:
         self._failing: str | None = None
         self._failures = 0
         self._taken_over: TakenOverError | None = None
+        self._is_complete = False
         self._in_hand: asyncio.Future[Any] | None = None
         self._snapshot: tuple[tuple[int, int, str], asyncio.Task[UploadedSnapshot]] | None = None
 
@@ -142,6 +117,14 @@ class RunCopy:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
 
+    async def reached(self) -> None:
+        """Wait until all that is committed by now is in the copy. Raises what stopped the session, if something did before."""
+        wanted = self._clock()
+        while self._up_to is None or self._up_to < wanted:
+            if self._stop.error is not None:
+                raise self._stop.error
+            await self._stepped_again()
+
     async def finish(self, stopped_by: RunStoppedError | UserError | None) -> RunStoppedError | UserError | None:
         """Bring the copy up to all that is committed, and say that it is; what stopped the session, which may be the copy."""
         wanted = went_on = self._clock()
@@ -149,23 +132,28 @@ class RunCopy:
         while self._taken_over is None and (self._up_to is None or self._up_to < wanted):
             if written != self._shipper.bytes_written:
                 written, went_on = self._shipper.bytes_written, self._clock()
-            left = went_on + most - self._clock()
-            if left <= 0:
+            if self._clock() - went_on > most:
                 error = CopyStoppedError(
                     f"the copy at {self._address} lacks what was committed in the last {self.behind_seconds:,.0f} s"
                     f"{self._because()}; the run directory has everything: see to the storage and run the same command again"
                 )
                 return stopped_by or error
-            self._stepped.clear()
-            self._wake.set()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stepped.wait(), left)
-            if self._failing is not None or not self._shipper.is_restorable:
-                await asyncio.sleep(_LOOK_SECONDS)
+            await self._stepped_again()
         if self._taken_over is not None:
             return stopped_by or self._taken_over
+        self._held.log.count(self._held.progress)
         self._held.progress.note(f"the copy at {self._address} is complete")
+        self._is_complete = True
         return stopped_by
+
+    async def _stepped_again(self) -> None:
+        """Have the copy brought up now, and wait a moment for that."""
+        self._stepped.clear()
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
+        if self._failing is not None or not self._shipper.is_restorable:
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def keep_up(self) -> None:
         """Bring the copy up to what is committed, again and again, until cancelled."""
@@ -195,14 +183,25 @@ class RunCopy:
                 )
 
     async def close(self) -> None:
-        """Close what follows the run, once the call to the storage that is under way is over or takes too long."""
+        """Close what follows the run, once the call to the storage that is under way is over or takes too long.
+
+        The last lines of the log are in the copy, too, if it was completed.
+        """
+        await self._settled()
+        if self._is_complete and (self._in_hand is None or self._in_hand.done()):
+            with contextlib.suppress(CopyError, CopyStoppedError, StoreError, TimeoutError):
+                await asyncio.wait_for(self._do(self._shipper.ship), _CLOSE_SECONDS)
+            await self._settled()
+        self._shipper.close()
+
+    async def _settled(self) -> None:
+        """Wait a moment for what is under way in threads; what came of it was said, or does not matter any more."""
         waiting = [one for one in (self._in_hand, self._snapshot and self._snapshot[1]) if one is not None]
         if waiting:
             await asyncio.wait(waiting, timeout=_CLOSE_SECONDS)
         for one in waiting:
             if one.done() and not one.cancelled():
-                one.exception()  # was said, or does not matter any more
-        self._shipper.close()
+                one.exception()
 
     async def _step(self) -> None:
         looked = self._clock()
@@ -236,7 +235,7 @@ class RunCopy:
         if self._snapshot is None:
             if self._shipper.wants_snapshot:
                 base = self._shipper.begin_snapshot()
-                work = asyncio.create_task(_in_thread(lambda: self._shipper.upload_snapshot(base)), name="snapshot")
+                work = asyncio.create_task(in_thread(lambda: self._shipper.upload_snapshot(base)), name="snapshot")
                 self._snapshot = base, work
         elif self._snapshot[1].done():
             base, work = self._snapshot
@@ -245,7 +244,7 @@ class RunCopy:
             await self._do(lambda: self._shipper.complete_snapshot(base, uploaded))
 
     async def _do(self, work: Callable[[], T]) -> T:
-        task = asyncio.ensure_future(_in_thread(work))
+        task = asyncio.ensure_future(in_thread(work))
         self._in_hand = task
         return await asyncio.shield(task)
 
@@ -265,41 +264,3 @@ class RunCopy:
 
     def _because(self) -> str:
         return f" ({self._failing})" if self._failing is not None else ""
-
-
-async def _taken_over(held: Session, storage: Storage) -> Epoch:
-    """Begin this session's epoch of a copy, once it is clear that this directory may go on with what is there."""
-    metadata = held.store.metadata
-    await metadata.initialize(__version__)
-    run = str(await metadata.get("run_id"))
-    newest = await _in_thread(lambda: newest_epoch(storage))
-    tokens = tokens_of(None if newest is None else await metadata.get(f"{KNOWN}{newest.copy}"))
-    is_known = await _in_thread(lambda: check_may_go_on(storage, newest, run, tokens))
-    epoch = next_epoch(newest, run, now())
-    # The token is on disk before the epoch is in the copy, so that after a kill in between this directory may go on.
-    known = [newest.token] if newest is not None and is_known else []
-    await metadata.put(f"{KNOWN}{epoch.copy}", tokens_text(*known, epoch.token))
-    await _in_thread(lambda: begin_epoch(storage, epoch))
-    return epoch
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """The result of `work` in a thread that nothing waits for at the end of the process, as a call to a storage may hang."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if not done.done():
-            done.set_exception(error) if error is not None else done.set_result(result)  # type: ignore[arg-type]  # one is given
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:  # noqa: BLE001 - whoever waits gets it
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="copy", daemon=True).start()
-    return await done

@@ -55,6 +55,7 @@ class RunLog:
             "clairgen.run", logging.INFO
         )  # no child of the root logger: other handlers do not see it
         self._logger.addHandler(self._handler)
+        self._start = time.monotonic()
 
     def event(self, name: str, /, **facts: Any) -> None:  # noqa: ANN401 - whatever JSON holds
         """Write one line. A log that cannot be written does not stop a run."""
@@ -64,14 +65,11 @@ class RunLog:
     @contextlib.asynccontextmanager
     async def counting(self, progress: Progress) -> AsyncIterator[None]:
         """Write the counters regularly while the block runs, and at its end."""
-        start = time.monotonic()
-
-        def count() -> None:
-            self.event("counters", **dataclasses.asdict(progress.counters(time.monotonic() - start)))
+        self._start = time.monotonic()
 
         async def count_regularly() -> None:
             while True:
-                count()
+                self.count(progress)
                 await asyncio.sleep(_COUNT_SECONDS)
 
         counting = asyncio.create_task(count_regularly(), name="counters")
@@ -80,7 +78,11 @@ class RunLog:
         finally:
             counting.cancel()
             await asyncio.wait([counting])
-            count()
+            self.count(progress)
+
+    def count(self, progress: Progress) -> None:
+        """Write the counters as they stand now."""
+        self.event("counters", **dataclasses.asdict(progress.counters(time.monotonic() - self._start)))
 
     def close(self) -> None:
         """Close the file."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
 from clairgen.pipeline.traces import Traces, open_traces
-from clairgen.store import RunDirectory, Store, writing
+from clairgen.store import BatchRecord, RunDirectory, Store, writing
 from clairgen.wording import counted
 
 TASKS_QUEUED = 64
@@ -138,9 +138,20 @@ class Session:
         return await self.stack.enter_async_context(budget)
 
     async def completion_client(
-        self, roles: Mapping[str, Role], budget: Budget, *, seed: int, reused: Mapping[str, Store] | None = None
+        self,
+        roles: Mapping[str, Role],
+        budget: Budget,
+        *,
+        seed: int,
+        reused: Mapping[str, Store] | None = None,
+        retries_failed: bool = True,
+        all_batches: bool = False,
     ) -> CompletionClient:
-        """The session's `ask`: embedded servers are started, and a pool is opened for every role."""
+        """The session's `ask`: embedded servers are started, and a pool is opened for every role.
+
+        `retries_failed` is whether a request that failed for good in a batch of an earlier session is paid for again,
+        `all_batches` whether open batches are taken in also where `roles` has not their role at their endpoint, by another one.
+        """
         transport = await self._transport(roles)
         servers = await self.stack.enter_async_context(EmbeddedServers(log=self.directory.log))
         pools = await open_pools(
@@ -153,7 +164,13 @@ class Session:
         )
         for pool in pools.values():
             self.stack.push_async_callback(pool.close)
-        lane = await self._lane(roles, pools, budget)
+        check_space = FreeSpace(self.directory.path, self.runtime).check
+        records = [
+            record
+            for record in await self.store.batches.all(open_only=True)
+            if all_batches or (record.role in roles and record.endpoint in roles[record.role].endpoints)
+        ]
+        lane = await self._lane(roles, pools, budget, check_space, records, retries_failed=retries_failed)
         return CompletionClient(
             self.store,
             roles,
@@ -163,19 +180,38 @@ class Session:
             stop=self.stop,
             progress=self.progress,
             budget=budget,
-            check_space=FreeSpace(self.directory.path, self.runtime).check,
+            check_space=check_space,
             lane=lane,
             traces=self.traces,
         )
 
-    async def _lane(self, roles: Mapping[str, Role], pools: Mapping[str, Pool], budget: Budget) -> BatchLane | None:
-        """The batch lane, if a role's requests go into batches or earlier ones are open. ConfigError where those have no role."""
-        records = await self.store.batches.all(open_only=True)
+    async def _lane(
+        self,
+        roles: Mapping[str, Role],
+        pools: Mapping[str, Pool],
+        budget: Budget,
+        check_space: Callable[[], None],
+        records: Sequence[BatchRecord],
+        *,
+        retries_failed: bool,
+    ) -> BatchLane | None:
+        """The batch lane, if a role's requests go into batches or `records` of earlier ones are open.
+
+        ConfigError where those have no role.
+        """
         found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress)
         if not found:
             return None
         lane = BatchLane(
-            self.store, found, pools, self.directory.batches, progress=self.progress, budget=budget, stop=self.stop
+            self.store,
+            found,
+            pools,
+            self.directory.batches,
+            progress=self.progress,
+            budget=budget,
+            stop=self.stop,
+            check_space=check_space,
+            retries_failed=retries_failed,
         )
         self.stack.push_async_callback(lane.close)
         await lane.open()

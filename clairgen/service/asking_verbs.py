@@ -6,6 +6,7 @@ from typing import Final
 
 from clairgen.config.file import parse_config
 from clairgen.config.models import RunConfig
+from clairgen.errors import DetachedError
 from clairgen.pipeline.advise import AdviseOptions, advise
 from clairgen.pipeline.generate import generate, pairs_in_words
 from clairgen.service.evaluation_verbs import EVALUATION_VERBS
@@ -28,8 +29,11 @@ async def generate_job(work: Work) -> Outcome:
         summary = await generate(config, run, options, progress=progress, stop=work.stop, runtime=work.runtime)
     for recipe, reason, count, detail in summary.failures:
         work.output.line(f"{count:,} of {recipe} failed: {reason}: {detail}")
-    made = "; ".join(pairs_in_words(summary.statuses, summary.dropped))
-    return Outcome.of(made or "no recipe", summary.stopped_by, some_failed=bool(summary.failed))
+    made = "; ".join(pairs_in_words(summary.statuses, summary.dropped)) or "no recipe"
+    if summary.batches:
+        made += f"; {summary.batches}: resume this job to collect what they have answered by then"
+    stopped_by = None if isinstance(summary.stopped_by, DetachedError) else summary.stopped_by
+    return Outcome.of(made, stopped_by, some_failed=bool(summary.failed))
 
 
 async def advise_job(work: Work) -> Outcome:

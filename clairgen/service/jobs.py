@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from clairgen.api.run_batches import open_batches
 from clairgen.errors import ClairgenError, InputError, InUseError, RunError, StoreError
 from clairgen.folder_lock import check_unused, locked_folder
 from clairgen.pipeline.run_log import last_session
@@ -30,12 +31,17 @@ _SECONDS_FOR_FORMER: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a running job is: pairs, or what it makes in place of them, that are done of those it has to make."""
+    """How far a running job is: pairs, or what it makes in place of them, that are done of those it has to make.
+
+    `requests_in_batches` are those of the `open_batches` of its run.
+    """
 
     done: int
     to_make: int
     noun: str
     spent_usd: float
+    open_batches: int = 0
+    requests_in_batches: int = 0
 
 
 class Jobs:
@@ -137,11 +143,18 @@ class Jobs:
         if job.state not in (JobState.RUNNING, JobState.STOPPING) or job.run is None:
             return None
         run = self._root.run(job.run)
-        session = None if run is None else await asyncio.to_thread(last_session, run.events)
+        if run is None:
+            return None
+        session = await asyncio.to_thread(last_session, run.events)
         if session is None or not session.running or session.counters is None:
             return None
         found = session.counters
-        return JobProgress(found.done, found.pairs_to_make, found.noun, found.money.spent_usd)
+        try:
+            batches = await open_batches(run.path)
+        except ClairgenError:
+            batches = []  # of a version that has none
+        requests = sum(one.requests for one in batches)
+        return JobProgress(found.done, found.pairs_to_make, found.noun, found.money.spent_usd, len(batches), requests)
 
     async def output(self, number: int) -> str:
         """The last of what a job printed. Raises NotThereError."""

@@ -116,6 +116,9 @@ class GenerateRequest(RequestModel):
     skip_bad_lines: Annotated[bool, Field(description="Skip rows that hold no task.")] = False
     accept_changes: Annotated[bool, Field(description="Go on with a configuration that changes the requests.")] = False
     reuse: Annotated[tuple[RunName, ...], Field(max_length=20, description="Runs whose answers are reused.")] = ()
+    detach: Annotated[
+        bool, Field(description="End once all that is left waits in batches; resumed later, the job collects them.")
+    ] = False
     budget_usd: BudgetUsd = None
     no_budget: NoBudget = False
 
@@ -149,6 +152,7 @@ class GenerateRequest(RequestModel):
             drain_seconds=drain_seconds,
             budget_usd=self.budget_usd,
             no_budget=self.no_budget,
+            detach=self.detach,
         )
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
@@ -160,6 +164,7 @@ class GenerateRequest(RequestModel):
             skip_bad_lines=self.skip_bad_lines,
             accept_changes=self.accept_changes,
             reuse=[root.path / one for one in self.reuse],
+            detach=self.detach,
             budget_usd=self.budget_usd,
             no_budget=self.no_budget,
         )

@@ -8,7 +8,7 @@ import hashlib
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from clairgen.records import Completion
@@ -183,6 +183,11 @@ class Batches:
             for row in await self._reader.rows(sql, (batch,))
         }
 
+    async def waiting_keys(self) -> set[str]:
+        """The keys of all requests that wait in open batches."""
+        sql = "SELECT l.key FROM batch_lines l JOIN batches b ON b.id = l.batch WHERE l.outcome IS NULL AND b.state != 'ended'"
+        return {row[0] for row in await self._reader.rows(sql)}
+
     async def failures(self) -> dict[str, Counter[str]]:
         """How often each request has failed in batches, by key and reason."""
         found = defaultdict[str, Counter[str]](Counter)
@@ -190,6 +195,13 @@ class Batches:
         for key, outcome, count in await self._reader.rows(sql, (ANSWERED,)):
             found[key][outcome] = count
         return dict(found)
+
+    async def last_attempt(self, key: str) -> Attempt | None:
+        """The last attempt at a request that gave no completion, if there was one."""
+        names = [one.name for one in fields(Attempt)]
+        sql = f"SELECT {', '.join(names)} FROM attempts WHERE key = ? ORDER BY id DESC LIMIT 1"
+        row = await self._reader.row(sql, (key,))
+        return None if row is None else Attempt(**{**dict(row), "billed": bool(row["billed"])})
 
     async def numbers(self) -> dict[str, BatchNumbers]:
         """How the lines of each batch stand, by its id."""

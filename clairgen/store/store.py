@@ -37,6 +37,17 @@ from clairgen.store.writer import Writer
 T = TypeVar("T")
 
 
+async def _kept_nowhere_else() -> None:
+    """There is no copy to wait for."""
+
+
+@dataclass(slots=True)
+class CopyGate:
+    """What a copy of the run lets wait: `reached` returns once all that is committed by now is in the copy, if one is kept."""
+
+    reached: Callable[[], Awaitable[None]] = _kept_nowhere_else
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """The parts of a run's database."""
@@ -60,6 +71,7 @@ class Store:
     segments: MetricSegments
     paused: Callable[[float], AbstractAsyncContextManager[bool]]
     """See `Writer.paused`; where nothing is written there is nothing to pause."""
+    copy: CopyGate
 
 
 @asynccontextmanager
@@ -162,4 +174,5 @@ def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
         Revisions(reader, write),
         MetricSegments(reader),
         (lambda _seconds: contextlib.nullcontext(True)) if writer is None else writer.paused,
+        CopyGate(),
     )

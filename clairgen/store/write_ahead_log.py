@@ -102,16 +102,17 @@ class LogFollower:
                 if self._frames and self._frames != self._restart_after:
                     raise LogGapError
                 return None
-            self._go_on_in(file, log)
-            end = _end(file, log, self._frames, most_bytes)
-            if end == self._frames:
+            start = self._start_in(file, log)
+            end = _end(file, log, start, most_bytes)
+            if end == start:
                 return None
-            if (end - self._frames) * log.frame_bytes > _LARGEST_COMMIT_BYTES:
+            if (end - start) * log.frame_bytes > _LARGEST_COMMIT_BYTES:
                 raise LogGapError
-            found = _pages(file, log, self._frames, end)
+            found = _pages(file, log, start, end)
             after = _log_of(file)
             if after is None or after.salts != log.salts:
                 raise LogGapError  # restarted while it was read
+            self._log = log
             self._move_to(file, end)
             return found
 
@@ -152,21 +153,21 @@ class LogFollower:
         """Close the connection; do so before the writer's is closed."""
         self._connection.close()
 
-    def _go_on_in(self, file: "_File", log: _Log) -> None:
-        """Continue where the last look ended, at the start of the log if it was restarted there. Raises LogGapError."""
+    def _start_in(self, file: "_File", log: _Log) -> int:
+        """The frame after the last one that was seen, the first of the log if it was restarted there. Raises LogGapError."""
         if self._log is None:
             raise LogGapError
         if log.salts == self._log.salts:
             if self._frames and file.read(log.start_of(self._frames - 1), _FRAME_HEADER.size) != self._last_header:
                 raise LogGapError
-            return
+            return self._frames
         if self._frames != self._restart_after or not log.restarted_from(self._log):
             raise LogGapError
-        self._log, self._frames, self._last_header, self._restart_after = log, 0, b"", None
+        return 0
 
     def _move_to(self, file: "_File", end: int) -> None:
         assert self._log is not None  # noqa: S101 - who calls has set it
-        self._frames = end
+        self._frames, self._restart_after = end, None
         self._last_header = file.read(self._log.start_of(end - 1), _FRAME_HEADER.size) if end else b""
 
     def _opened(self) -> "_File":

@@ -67,7 +67,7 @@ async def measured(place: Path, tasks: int, waiting: int, batch: int) -> str:
         assert process.stderr is not None
         ended, kilobytes, seconds = asyncio.create_task(process.communicate()), 0, 0.0
         while not (await asyncio.wait((ended,), timeout=0.5))[0]:
-            kilobytes, seconds = looked_at(process.pid)
+            kilobytes, seconds = looked_at(process.pid) or (kilobytes, seconds)
         each = 1000 * seconds / (2 * tasks)
         said = "" if process.returncode == 0 else (await ended)[1].decode()[-2000:]
         return (
@@ -77,9 +77,11 @@ async def measured(place: Path, tasks: int, waiting: int, batch: int) -> str:
         )
 
 
-def looked_at(pid: int) -> tuple[int, float]:
-    """The most memory that a process had, in kilobytes, and the seconds of processor time that it took so far."""
+def looked_at(pid: int) -> tuple[int, float] | None:
+    """The most memory that a process had, in kilobytes, and its seconds of processor time so far; None once it has ended."""
     status = Path(f"/proc/{pid}/status").read_text()
+    if "VmHWM:" not in status:
+        return None
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(status.split("VmHWM:")[1].split()[0]), (int(fields[11]) + int(fields[12])) / 100
 

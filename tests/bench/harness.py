@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -102,12 +101,18 @@ def config(recipe: str, tasks: Path, *urls: str, **role: Any) -> RunConfig:  # n
 
 
 @contextlib.asynccontextmanager
-async def completion_client(run: Path, *urls: str, **role: Any) -> AsyncIterator[CompletionClient]:  # noqa: ANN401 - any field of a role
-    """`ask` for a role `target` over a run directory, without the rest of `generate`."""
+async def completion_client(
+    run: Path,
+    *urls: str,
+    second: str | None = None,
+    **role: Any,  # noqa: ANN401 - any field of a role
+) -> AsyncIterator[CompletionClient]:
+    """`ask` for a role `target`, and one that is called `second`, over a run directory, without the rest of `generate`."""
     directory, stop, transport = RunDirectory(run), asyncio.Event(), open_transport()
     directory.create()
-    fields = {"endpoints": list(urls), "model": "m", "temperature": 0.7, "max_tokens": 500} | role
-    roles = {"target": Role.model_validate(fields)}
+    fields = {"endpoints": list(urls), "temperature": 0.7, "max_tokens": 500} | role
+    names = ["target", *([second] if second else [])]
+    roles = {name: Role.model_validate({"model": name, **fields}) for name in names}
     async with writing(directory) as store, EmbeddedServers(log=directory.log) as servers:
         pools = await open_pools(roles, transport, servers, Runtime(), stop)
         try:
@@ -121,9 +126,3 @@ async def completion_client(run: Path, *urls: str, **role: Any) -> AsyncIterator
 def question(number: int) -> tuple[Message, ...]:
     """A prompt of about 600 characters."""
     return (Message("user", f"Question {number}: {FILLER}"),)
-
-
-def stay_on_core(core: int) -> None:
-    """Keep this process and its threads on one core, where the system can."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})

@@ -27,7 +27,7 @@ def main(
 ) -> None:
     """Run single requests, then pairs of two, from fresh run directories."""
     with served("--median", str(MEDIAN), "--sigma", str(SIGMA)) as server:
-        for run, models in ((requests, ["m"]), (pairs, ["target", "reviser"])):
+        for run, models in ((requests, ["target"]), (pairs, ["target", "reviser"])):
             server.reset()
             ideal = schedule(tasks, in_flight, models)
             seconds = asyncio.run(run(tasks, in_flight, server.url))

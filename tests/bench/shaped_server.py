@@ -11,19 +11,59 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import signal
 import sys
 import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.bench.faults import REFUSED, drawn_fault, response, said
 
 SOLUTION = "{teacher_reasoning}: It could be clearer.\n\n{corrected_student_solution}: "
-TEXT = SOLUTION + "A plain sentence with some words in it. " * 36
-ANSWER = response(200, said(TEXT))
+_MODEL = re.compile(rb'"model": ?"([^"]*)"')
+_QUESTION = re.compile(rb"Question (\d+):")
+_DISTINCT = 500
+_SENTENCES = 20
+_REVISED = 4  # of them, by the reviser
+
+
+@cache
+def _prose() -> list[str]:
+    """The sentences of this project's guides: text as models write it, with marks, numbers and few words that are frequent."""
+    guides = sorted((Path(__file__).parents[2] / "docs" / "guides").glob("*.md"))
+    lines = [line for path in guides for line in path.read_text(encoding="utf-8").splitlines() if "|" not in line]
+    found = re.split(r"(?<=[.!?:])\s+", " ".join(lines))
+    return [sentence for sentence in found if 40 < len(sentence) < 200 and "`" not in sentence]
+
+
+@cache
+def _sentences(model: str, number: int) -> list[str]:
+    return random.Random(f"{model}:{number}").choices(_prose(), k=_SENTENCES)
+
+
+def answer_text(model: str, number: int) -> str:
+    """What a model says to question `number`, about 2 kB; the reviser says most of what the target did, after its reasoning."""
+    number %= _DISTINCT
+    if model != "reviser":
+        return "\n\n".join(" ".join(part) for part in _in_paragraphs(_sentences(model, number)))
+    revised = list(_sentences("target", number))
+    for place, other in enumerate(_sentences(model, number)[:_REVISED]):
+        revised[place * _SENTENCES // _REVISED] = other
+    return SOLUTION + "\n\n".join(" ".join(part) for part in _in_paragraphs(revised))
+
+
+def _in_paragraphs(sentences: list[str]) -> list[list[str]]:
+    return [sentences[start : start + 5] for start in range(0, len(sentences), 5)]
+
+
+@cache
+def _answer_bytes(model: str, number: int) -> bytes:
+    return response(200, said(answer_text(model, number)))
 
 
 def latency_of(median: float, sigma: float, model: str, number: int) -> float:
@@ -77,8 +117,8 @@ class Shape:
 
 def asked_of(body: bytes) -> tuple[str, int]:
     """Model and number of the question of a request, which stands in a revision's prompt as well."""
-    model = body.split(b'"model":"', 1)[1].split(b'"', 1)[0].decode()
-    return model, int(body.split(b"Question ", 1)[1].split(b":", 1)[0])
+    model, number = _MODEL.search(body), _QUESTION.search(body)
+    return model[1].decode() if model else "", int(number[1]) if number else 0
 
 
 class Connection(asyncio.Protocol):
@@ -129,21 +169,21 @@ class Connection(asyncio.Protocol):
             drawn[1](self._transport)
             return
         if not shape.median:
-            self._answer()
+            self._answer(*asked_of(body))
             return
         latency = latency_of(shape.median, shape.sigma, *asked_of(body)) if shape.sigma else shape.median
         shape.in_flight += 1
         shape.counts["most_in_flight"] = max(shape.counts["most_in_flight"], shape.in_flight)
-        asyncio.get_running_loop().call_later(latency, self._answer_late)
+        asyncio.get_running_loop().call_later(latency, self._answer_late, *asked_of(body))
 
-    def _answer_late(self) -> None:
+    def _answer_late(self, model: str, number: int) -> None:
         self._shape.in_flight -= 1
-        self._answer()
+        self._answer(model, number)
 
-    def _answer(self) -> None:
+    def _answer(self, model: str, number: int) -> None:
         self._shape.counts["answered"] += 1
         self._shape.last = time.time()
-        self._send(ANSWER)
+        self._send(_answer_bytes(model, number % _DISTINCT))
 
     def _send(self, content: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -1,5 +1,10 @@
 import datetime
+import json
+import re
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -7,6 +12,7 @@ import yaml
 from clairgen.config.prices import (
     PICODOLLARS,
     TEMPLATE_TOKENS,
+    batch_price,
     check_budget,
     cost_usd,
     dollars,
@@ -19,6 +25,7 @@ from clairgen.config.role import Price, Role
 from clairgen.errors import ConfigError
 from clairgen.inference.openai_format import request_body
 from clairgen.records import Message, Usage
+from docs.generator.further_prices import further_prices
 
 OPENAI, ELSEWHERE = "https://api.openai.com/v1", "http://gpu1:8000/v1"
 
@@ -67,6 +74,55 @@ def test_every_listed_price_has_a_page_and_a_day() -> None:
         assert isinstance(provider["seen"], datetime.date)
         for price in provider["models"].values():
             assert 0 < price["input"] <= price["output"]
+
+
+def test_what_a_package_knows_fills_the_table_and_our_own_prices_win() -> None:
+    further = json.loads((Path(__file__).parents[2] / "data" / "further_prices.json").read_text())
+    for provider in further:
+        assert re.match(r"https://.+ as genai-prices [\d.]+ has it", provider["source"])
+        assert datetime.date.fromisoformat(provider["seen"]) >= datetime.date(2026, 11, 27)
+        assert all(0 < price["input"] <= price["output"] for price in provider["models"].values())
+    [openai] = [one["models"] for one in further if one["host"] == "api.openai.com"]
+    filled, own = price_quote(role(OPENAI, model="gpt-5")), price_quote(role(OPENAI))
+    assert filled is not None and own is not None
+    assert (filled.price.model_dump(), "genai-prices" in filled.source) == (openai["gpt-5"], True)
+    assert "gpt-4.1" in openai and "genai-prices" not in own.source
+
+
+def test_batches_of_models_that_a_package_prices_cost_the_direct_price_unless_our_own_table_says_less() -> None:
+    mistral = role("https://api.mistral.ai/v1", model="mistral-large-latest")
+    for asked, factor in ((mistral, 1), (role(OPENAI, model="gpt-5"), 0.5)):
+        [priced] = with_prices({"target": asked}).values()
+        direct, batch = priced.price_per_million, batch_price(priced)
+        assert direct is not None and batch is not None
+        assert (batch.input, batch.output) == (direct.input * factor, direct.output * factor)
+
+
+def test_only_prices_that_hold_for_every_request_are_taken_from_the_package() -> None:
+    def model(name: str, prices: Any, *others: str) -> Any:  # noqa: ANN401 - shapes of the package
+        named = [SimpleNamespace(equals=one) for one in (name, *others)]
+        return SimpleNamespace(match=SimpleNamespace(or_=[*named, SimpleNamespace(starts_with=name)]), prices=prices)
+
+    flat = SimpleNamespace(input_mtok=Decimal("0.5"), output_mtok=Decimal(2), cache_read_mtok=Decimal("0.1"))
+    by_length = SimpleNamespace(input_mtok=SimpleNamespace(base=Decimal(1), tiers=[]), output_mtok=Decimal(9))
+    a_request = SimpleNamespace(input_mtok=Decimal(1), output_mtok=Decimal(2), requests_kcount=Decimal(5))
+    free = SimpleNamespace(input_mtok=Decimal(0), output_mtok=Decimal(0))
+    embedding = SimpleNamespace(input_mtok=Decimal(1), output_mtok=None)
+    models = [
+        *(model("m", flat, "m-latest"), model("long", by_length), model("hourly", [flat, flat])),
+        *(model("asked", a_request), model("free", free), model("embedding", embedding)),
+    ]
+    known = [
+        SimpleNamespace(id=name, api_pattern=pattern, pricing_urls=["https://a.example/prices"], models=models)
+        for name, pattern in (
+            ("groq", r"https://api\.groq\.com"),
+            ("openai", r"https://(api\.)?a\.com"),
+            ("other", "https://b"),
+        )
+    ]
+    [entry] = further_prices(known, "genai-prices 1.0", datetime.date(2026, 11, 27))
+    price = {"input": 0.5, "output": 2.0}
+    assert (entry["host"], entry["models"]) == ("api.groq.com", {"m": price, "m-latest": price})
 
 
 @pytest.mark.slow

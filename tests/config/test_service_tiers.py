@@ -26,7 +26,8 @@ def role(*endpoints: str, **changes: object) -> Role:
     ("endpoints", "factors"),
     [
         ([OPENAI], {"flex": 0.5, "priority": 2.5}),
-        ([AZURE], {"flex": 0.5}),
+        ([AZURE], {"flex": 0.5, "priority": 2.5}),
+        (["https://me.services.ai.azure.com/openai/v1"], {"flex": 0.5, "priority": 2.5}),
         ([GEMINI], {"flex": 0.5, "priority": 2}),
         ([GROQ], {"flex": 1, "auto": 1}),
         ([OPENAI, GEMINI], {"flex": 0.5, "priority": 2.5}),
@@ -82,12 +83,19 @@ def test_the_most_counts_that_a_tier_may_fall_back_and_that_auto_may_be_any(
         ("flex", "auto", 2.5, False),
         ("priority", "standard", 1, True),
         ("priority", None, 2.5, False),
+        ("flex", "FLEX", 0.5, True),
+        ("priority", "Standard", 1, True),
     ],
 )
 def test_the_tier_counts_that_was_used_and_an_unknown_word_is_the_dearest(
     requested: str | None, said: str | None, factor: float, is_known: bool
 ) -> None:
     assert TierPrices(requested, {"flex": 0.5, "priority": 2.5}).of_answer(said) == (factor, is_known)
+
+
+def test_an_unknown_word_is_the_dearest_tier_of_any_endpoint() -> None:
+    for endpoints in ((OPENAI, VLLM), (GROQ, OPENAI)):
+        assert tier_prices(role(*endpoints)).of_answer("priority") == (2.5, False)
 
 
 def test_a_tier_in_extra_leaves_the_price_as_it_is_given() -> None:
@@ -118,5 +126,5 @@ def test_a_tier_that_means_nothing_is_refused(changes: dict[str, object], said: 
 def test_a_budget_needs_to_know_what_a_dearer_tier_costs() -> None:
     check_budget({"judge": role(AZURE, service_tier="flex"), "reviser": role(VLLM, service_tier="flex")})
     with pytest.raises(ConfigError, match=r"service_tier: priority costs in models.judge; give it tier_price_factors"):
-        check_budget({"judge": role(AZURE, service_tier="priority")})
-    check_budget({"judge": role(AZURE, service_tier="priority", tier_price_factors={"priority": 2})})
+        check_budget({"judge": role(VLLM, service_tier="priority")})
+    check_budget({"judge": role(VLLM, service_tier="priority", tier_price_factors={"priority": 2})})

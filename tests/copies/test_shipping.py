@@ -1,11 +1,12 @@
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from clairgen.copies.epochs import newest_epoch
-from clairgen.copies.objects import segment_name, streams_of
+from clairgen.copies.epochs import begin_epoch, newest_epoch, next_epoch
+from clairgen.copies.objects import Segment, segment_name, streams_of
 from clairgen.copies.restoring import check_may_go_on, restore
 from clairgen.copies.storage import FolderStorage, open_storage
 from clairgen.errors import CopyError, TakenOverError
@@ -84,12 +85,43 @@ async def test_commits_that_another_program_moved_away_are_in_a_new_stream(tmp_p
             other.execute("PRAGMA wal_checkpoint(RESTART)")
             await count_to(store, 2)
         shipper.ship()
-        assert not shipper.is_restorable
+        before = shipper.wants_snapshot
         take_snapshot(shipper)
-        assert shipper.is_restorable
+        assert (before, shipper.wants_snapshot) == (True, False)
     assert [stream.name for stream in streams_of(storage.names())] == ["00000001-0002", "00000001-0001"]
     restore(storage, RunDirectory(tmp_path / "restored"))
     assert await counted(tmp_path / "restored") == 2
+
+
+async def test_a_database_that_shrinks_is_restored_as_large_as_it_is(tmp_path: Path) -> None:
+    storage, run = FolderStorage(tmp_path / "copy"), RunDirectory(tmp_path / "run")
+    async with shipping(run.path, storage) as (store, shipper):
+        await store.metadata.put("large", "x" * 300_000)
+        take_snapshot(shipper)
+        await store.metadata.put("large", "small by now")
+        with closing(sqlite3.connect(run.database, isolation_level=None)) as other:
+            other.execute("PRAGMA wal_autocheckpoint = 0")
+            other.execute("VACUUM")
+        shipper.ship()
+        assert [stream.name for stream in streams_of(storage.names())] == ["00000001-0001"]
+    restore(storage, RunDirectory(tmp_path / "restored"))
+    assert (tmp_path / "restored" / "run.db").stat().st_size == run.database.stat().st_size
+
+
+async def test_a_segment_that_does_not_follow_the_one_before_ends_what_can_be_restored(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        take_snapshot(shipper)
+        for number in (1, 2):
+            await count_to(store, number)
+            shipper.ship()
+    last = streams_of(storage.names())[0].segments[-1]
+    name = segment_name("00000001-0001", last)
+    segment = Segment.unsealed(storage.get(name))
+    assert segment is not None
+    storage.put(name, replace(segment, previous="0" * 64).sealed())
+    restore(storage, RunDirectory(tmp_path / "restored"))
+    assert await counted(tmp_path / "restored") == 1
 
 
 async def test_commits_during_a_snapshot_are_in_it_or_after_it(tmp_path: Path) -> None:
@@ -142,6 +174,19 @@ async def test_who_may_go_on_with_a_copy(tmp_path: Path) -> None:
     storage.delete(["epochs/00000001"])
     with pytest.raises(CopyError, match="not empty and no copy of a run"):
         check_may_go_on(storage, None, run, [])
+
+
+def test_one_of_two_sessions_that_begin_together_takes_the_copy(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    one, other = (next_epoch(None, "run", "2026-01-01T00:00:00+00:00") for _ in range(2))
+    begin_epoch(storage, one)
+    begin_epoch(storage, one)  # as after a lost reply
+    with pytest.raises(CopyError, match="another process has just taken over the copy"):
+        begin_epoch(storage, other)
+    assert newest_epoch(storage) == one
+    storage.put("epochs/00000002", b"torn")
+    with pytest.raises(CopyError, match=r"epochs/00000002 in the copy at .* is not whole, or of a newer clairgen"):
+        newest_epoch(storage)
 
 
 async def test_a_copy_that_is_deleted_while_it_is_kept_stops_its_session(tmp_path: Path) -> None:

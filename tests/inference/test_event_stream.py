@@ -62,6 +62,15 @@ async def test_the_servers_names_of_model_and_version_are_those_of_the_first_eve
     assert (got.text, got.served_model, got.system_fingerprint, got.service_tier) == ("yes", "m-0", "fp", "flex")
 
 
+async def test_of_several_service_tiers_the_last_one_was_used() -> None:
+    first, *others, done = whole("yes")
+    tiers = [first | {"service_tier": "flex"}, *(one | {"service_tier": "default"} for one in others)]
+    assert (await answer(stream(*tiers, done))).service_tier == "default"
+    assert (
+        await answer(stream(tiers[0], *(one | {"service_tier": None} for one in others), done))
+    ).service_tier == "flex"
+
+
 @pytest.mark.parametrize(
     "body",
     [

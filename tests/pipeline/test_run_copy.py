@@ -1,5 +1,7 @@
 import asyncio
+import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -8,12 +10,14 @@ import pytest
 
 from clairgen import api
 from clairgen.copies.storage import FolderStorage
-from clairgen.errors import CopyError, CopyStoppedError, TakenOverError
+from clairgen.errors import ConfigError, CopyError, CopyStoppedError, DrainedError
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import last_session
 from clairgen.store import RunDirectory, Vote, reading
+from tests.batch_provider import BatchProvider
+from tests.batch_trials import Trial
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
 from tests.runs import config, config_text, played, questions, write_tasks
@@ -74,25 +78,71 @@ async def test_the_copy_has_what_is_done_after_the_last_answer(tmp_path: Path) -
                 )
             )
     assert texts[0] == texts[1]
-    session = last_session(tmp_path / "restored" / "run.log")
-    assert session is not None
-    assert session.ended == "done"
-    assert session.counters is not None
-    assert session.counters.copy is not None
-    assert session.counters.copy.failures == 0
+    for run in (tmp_path / "run", tmp_path / "restored"):
+        session = last_session(run / "run.log")
+        assert session is not None
+        assert session.ended == "done"
+        assert session.counters is not None
+        assert session.counters.copy is not None
+        assert session.counters.copy.failures == 0
+        shown = (await clairgen("status", run)).out
+        assert f"Copy at {tmp_path}/copy, by the log of the last session: 0 s behind" in shown
+
+
+async def test_ctrl_c_completes_the_copy(tmp_path: Path) -> None:
+    tasks, stop, progress = write_tasks(tmp_path / "tasks.jsonl", questions(60)), asyncio.Event(), Progress()
+    options = Options(copy_to=str(tmp_path / "copy"), copy_every=3600)
+    async with ScriptedEndpoint(slowly) as endpoint:
+        endpoint.on_sent = lambda _: stop.set() if len(endpoint.asked) > 40 else None
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", options, progress=progress, stop=stop)
+        answered = len(endpoint.asked)
+        assert isinstance(summary.stopped_by, DrainedError)
+        assert progress.notes[-1] == f"the copy at {tmp_path}/copy is complete"
+        endpoint.script = played
+        await kept(endpoint.url, tasks, tmp_path / "other", tmp_path / "copy")
+        assert len(endpoint.asked) == 180 > answered
+
+
+async def test_what_would_be_no_copy_or_no_estimate_is_refused(tmp_path: Path) -> None:
+    tasks, settings = write_tasks(tmp_path / "tasks.jsonl", questions(1)), tmp_path / "config.yaml"
+    async with ScriptedEndpoint(played) as endpoint:
+        settings.write_text(config_text(endpoint.url, tasks))
+        with pytest.raises(ConfigError, match="would be in the run directory itself"):
+            await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "run" / "copy")
+        command: list[str | Path] = ["generate", settings, "--copy-to", tmp_path / "copy", "--run"]
+        assert (await clairgen(*command, tmp_path / "run", "--dry-run")).code == 0
+        await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy")
+        refused = await clairgen(*command, tmp_path / "other", "--dry-run")
+    assert refused.code == 2
+    assert f"is to be restored first: clairgen restore {tmp_path}/copy --run {tmp_path}/other" in refused.err
 
 
 async def test_a_session_whose_copy_was_taken_over_stops_asking(tmp_path: Path) -> None:
-    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(60)), tmp_path / "copy"
+    tasks, copy, settings = write_tasks(tmp_path / "tasks.jsonl", questions(60)), tmp_path / "copy", tmp_path / "c.yaml"
     async with ScriptedEndpoint(slowly) as endpoint:
-        older = asyncio.create_task(kept(endpoint.url, tasks, tmp_path / "run", copy))
+        settings.write_text(config_text(endpoint.url, tasks))
+        command: list[str | Path] = [
+            "generate",
+            settings,
+            "--run",
+            tmp_path / "run",
+            "--copy-to",
+            copy,
+            "--copy-every",
+            str(EVERY),
+        ]
+        older = asyncio.create_task(clairgen(*command))
         while len(endpoint.asked) < 40:  # noqa: ASYNC110 - an endpoint sends no signal
             await asyncio.sleep(0.02)
         newer, _ = await kept(endpoint.url, tasks, tmp_path / "other machine", copy)
-        stopped, _ = await older
+        stopped = await older
     assert newer.stopped_by is None
-    assert isinstance(stopped.stopped_by, TakenOverError)
-    assert sum(counts.get("pending", 0) for counts in stopped.statuses.values()) > 0
+    assert stopped.code == 4
+    assert "no longer by this process, which stops asking" in stopped.err
+    assert "The session that keeps the copy by now makes what is left." in stopped.out
+    async with reading(RunDirectory(tmp_path / "run")) as store:
+        statuses = await store.pairs.statuses()
+    assert sum(counts.get("pending", 0) for counts in statuses.values()) > 0
 
 
 async def test_a_storage_that_fails_is_said_and_stops_the_session_when_too_much_would_be_lost(
@@ -129,6 +179,26 @@ async def test_a_storage_that_fails_is_said_and_stops_the_session_when_too_much_
     assert (await clairgen("restore", tmp_path / "copy", "--run", tmp_path / "restored")).code == 0
 
 
+async def test_a_storage_that_hangs_stops_the_session_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(300))
+    put, hangs, released = FolderStorage.put, threading.Event(), threading.Event()
+
+    def hanging(storage: FolderStorage, name: str, content: bytes) -> None:
+        if hangs.is_set():
+            released.wait()
+        put(storage, name, content)
+
+    monkeypatch.setattr(FolderStorage, "put", hanging)
+    monkeypatch.setattr("clairgen.pipeline.run_copy._CLOSE_SECONDS", 0.1)
+    async with ScriptedEndpoint(slowly) as endpoint:
+        endpoint.on_sent = lambda _: hangs.set()
+        summary, _ = await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy", clock_speed=100)
+        assert len(endpoint.asked) < 900
+    released.set()
+    assert isinstance(summary.stopped_by, CopyStoppedError)
+    assert "s behind, more than the 60 s that it may be, so nothing more is asked" in str(summary.stopped_by)
+
+
 async def test_a_storage_that_fails_at_the_start_costs_nothing(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     (tmp_path / "copy").write_text("a file")
@@ -156,6 +226,23 @@ async def test_votes_beside_a_session_are_in_its_copy(tmp_path: Path) -> None:
         assert len(await store.votes.of_pair(pair)) == 5
 
 
+async def test_a_batch_that_was_created_before_the_machine_was_lost_is_collected_on_another(tmp_path: Path) -> None:
+    options = Options(copy_to=str(tmp_path / "copy"), copy_every=3600)
+    async with BatchProvider(played) as provider:
+        trial = Trial(tmp_path, provider)
+        session = asyncio.create_task(trial.generate(options))
+        while not provider.batches:  # noqa: ASYNC110 - a provider sends no signal
+            await asyncio.sleep(0.002)
+        session.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await session
+        shutil.rmtree(trial.run)
+        await trial.generate(options)
+        assert len(provider.batches) == 1
+        assert not provider.paid_twice
+    await trial.check_pairs()
+
+
 @pytest.mark.process
 async def test_a_machine_that_is_lost_costs_what_was_committed_since_the_last_interval(tmp_path: Path) -> None:
     tasks, settings = write_tasks(tmp_path / "tasks.jsonl", questions(100)), tmp_path / "config.yaml"
@@ -163,7 +250,15 @@ async def test_a_machine_that_is_lost_costs_what_was_committed_since_the_last_in
     async with ScriptedEndpoint(slowly) as endpoint:
         endpoint.on_sent = lambda request: answered.__setitem__(request["seed"], time.monotonic())
         settings.write_text(config_text(endpoint.url, tasks, **{role: {"concurrency": 2} for role in ROLES}))
-        command = ["generate", settings, "--copy-to", tmp_path / "copy", "--copy-every", "0.5", "--run"]
+        command: list[str | Path] = [
+            "generate",
+            settings,
+            "--copy-to",
+            tmp_path / "copy",
+            "--copy-every",
+            "0.5",
+            "--run",
+        ]
         async with forked(*command, tmp_path / "machine") as running:
             while not answered or time.monotonic() < min(answered.values()) + 3:  # noqa: ASYNC110 - an endpoint sends no signal
                 await asyncio.sleep(0.02)

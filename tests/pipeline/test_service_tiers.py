@@ -90,6 +90,7 @@ async def test_the_budget_reserves_the_most_that_the_tier_can_cost(
         refused(498, "The flex tier is over capacity", "capacity_exceeded"),
         refused(429, "Resource Unavailable", "resource_unavailable", retry_after="1"),
         refused(429, "429 Resource unavailable, please retry later"),
+        refused(503, "This model is currently experiencing high demand.", "UNAVAILABLE"),
     ],
 )
 async def test_a_lack_of_capacity_is_waited_for_and_teaches_no_rate(shortage: Reply, tmp_path: Path) -> None:
@@ -154,3 +155,43 @@ async def test_a_dry_run_says_what_each_tier_would_cost(tmp_path: Path, capsys: 
         "flex": plain.expected_usd / 2,
         "priority": plain.expected_usd * 2.5,
     }
+
+
+async def test_a_dry_run_says_of_which_tier_no_price_is_known(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
+    found = await estimate(
+        config("http://127.0.0.1:9/v1", tasks, reviser={"service_tier": "priority"}), tmp_path / "run"
+    )
+    [note] = found.notes
+    assert "what service_tier: priority costs is not known for models.reviser" in note
+
+
+async def test_a_503_costs_its_most_where_no_tier_without_guarantee_was_requested(tmp_path: Path) -> None:
+    def answer(_: dict[str, Any]) -> Reply:
+        return refused(503, "overloaded") if len(endpoint.asked) == 1 else said("x", tokens=(10, 10))
+
+    clock = FakeClock()
+    runtime = Runtime(clock=clock, sleep=clock.sleep, random=lambda: 0.5)
+    async with ScriptedEndpoint(answer) as endpoint:
+        async with opened(tmp_path, {"target": role(endpoint.url, service_tier=None)}, runtime=runtime) as held:
+            await held.ask("target", QUESTION)
+            assert held.progress.role("target").failed_attempts == {"server-error": 1}
+        async with reading(RunDirectory(tmp_path)) as store:
+            assert (await store.spending.total()).open_calls == 1
+
+
+async def test_a_tier_that_only_prompts_are_charged_for_raises_what_is_reserved(tmp_path: Path) -> None:
+    reserved = []
+
+    def answer(_: dict[str, Any]) -> Reply:
+        reserved.append(held.progress.money.reserved_usd)
+        return by(said("x", tokens=(10, 10)), "priority")
+
+    priced = {"price_per_million": {"input": 10_000, "output": 0}, "service_tier": None}
+    async with (
+        ScriptedEndpoint(answer) as endpoint,
+        opened(tmp_path, {"target": role(endpoint.url, **priced)}, budget_usd=1000) as held,
+    ):
+        await held.ask("target", QUESTION)
+        await held.ask("target", QUESTION, sample=1)
+    assert reserved[1] == pytest.approx(2.5 * reserved[0], rel=0.01)

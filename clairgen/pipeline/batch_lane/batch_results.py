@@ -6,16 +6,18 @@ and counted.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from http import HTTPStatus
+from typing import Any, Final
 
 from clairgen.config.prices import cost_usd, picodollars
 from clairgen.config.role import Price
-from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
-from clairgen.inference.batch_lines import LineResult, UnreadableLine, ids_named_in, read_line, unreadable
+from clairgen.errors import RequestError, UnusableEndpointError
+from clairgen.inference.batch_lines import LineResult, UnreadableLine, read_line, unreadable
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.redaction import Redaction
+from clairgen.pipeline.batch_lane.unmatched_lines import UnmatchedLines
 from clairgen.pipeline.budget import Budget, cost_of_failure
 from clairgen.pipeline.model_requests import thinking_to_store
 from clairgen.pipeline.progress import Progress
@@ -38,7 +40,7 @@ class LineEnd:
 class BatchResults:
     """Commits what comes back of one batch. `settled` is called with each line once it is on disk.
 
-    `from_duplicate` is the id of a second batch of the same requests while its results are taken: they are extra.
+    `answers` are the requests that lines had an answer to, of use or not, those that were taken in by earlier sessions included.
     """
 
     def __init__(
@@ -56,7 +58,8 @@ class BatchResults:
     ) -> None:
         self.waiting = lines
         self.new_lines = 0
-        self.from_duplicate: str | None = None
+        self.answers = set[str]()
+        self.unmatched = UnmatchedLines(batch, lines, store, budget, redaction)
         self.unusable: UnusableEndpointError | None = None
         self._batch = batch
         self._store = store
@@ -69,43 +72,35 @@ class BatchResults:
         self._busy = asyncio.Semaphore(_AT_ONCE)
         self._running = set[asyncio.Task[None]]()
         self._error: BaseException | None = None
-        self._taken: dict[str, int] = {}
-        self._unreadable: set[str | None] = set()
-        self._unreadable_in: dict[str, set[str | None]] = {}
         self._price = (
             None
             if batch.input_price is None or batch.output_price is None
             else Price(input=batch.input_price, output=batch.output_price)
         )
 
-    @property
-    def has_unreadable(self) -> bool:
-        """Whether a line could not be read when its file was last downloaded."""
-        return any(self._unreadable_in.values())
-
-    def begin(self, file_id: str) -> None:
-        """The lines that follow are those of one download of this file."""
-        self._unreadable = self._unreadable_in[file_id] = set()
-
     async def take(self, line: bytes) -> None:
         """Read a line and commit what it says, some time before `finish` returns. Raises StoreError of earlier ones."""
         found = await read_line(line, self._redaction, self._wall_clock())
         if isinstance(found, UnreadableLine):
-            self._unreadable.add(await self._named_in(line))
-            await self._keep_stray(found.custom_id, found.why, line, None)
-        elif (waiting := self.waiting.pop(found.custom_id, None)) is None:
-            if not await self._is_read_again(found, line):
-                await self._keep_stray(found.custom_id, "no request of this batch waits for it", line, found)
-        else:
+            await self.unmatched.note_unreadable(found, line)
+            await self._run(self.unmatched.keep_unreadable(found, line))
+        elif (waiting := self.waiting.pop(found.custom_id, None)) is not None:
             self.new_lines += 1
-            self._taken[found.custom_id] = hash(line)
+            self.unmatched.taken[found.custom_id] = hash(line)
+            self._note_answer(found)
             await self._start(waiting, found.outcome)
+        elif await self.unmatched.is_read_again(found, line):
+            self._note_answer(found)
+        else:
+            usage = found.outcome.usage if isinstance(found.outcome, ChatAnswer) else Usage()
+            await self._run(self.unmatched.keep(found, line, self._cost(usage)))
 
     async def fail_unreadable(self) -> None:
         """Fail those that wait and whose lines could not be read: all of them, unless each of these lines names its request."""
-        names = set[str | None]().union(*self._unreadable_in.values())
-        for key in [key for key in self.waiting if None in names or key in names]:
-            error = unreadable("the line that may be its result cannot be read; it is kept in batch_strays")
+        reasons = self.unmatched.unreadable
+        for key in [key for key in self.waiting if None in reasons or key in reasons]:
+            why = reasons[key] if key in reasons else reasons[None]
+            error = unreadable(f"the line that may be its result cannot be read ({why}); it is kept in batch_strays")
             await self._start(self.waiting.pop(key), error)
         await self.finish()
 
@@ -130,12 +125,20 @@ class BatchResults:
         known_cost: int | None = None,
         counts_cost: bool = True,
     ) -> None:
-        await self._busy.acquire()
-        if self._error is not None:
-            raise self._error
-        task = asyncio.create_task(self._commit(line, outcome, known_cost=known_cost, counts_cost=counts_cost))
+        await self._run(self._commit(line, outcome, known_cost=known_cost, counts_cost=counts_cost))
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Commit something while further lines are read. Raises StoreError of what was committed before."""
+        try:
+            await self._busy.acquire()
+        except asyncio.CancelledError:
+            work.close()
+            raise
+        task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
+        if self._error is not None:
+            raise self._error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -170,6 +173,11 @@ class BatchResults:
         if self._budget is not None and line.call is not None:
             self._budget.close(line.call, cost)
         self._settled(end)
+
+    def _note_answer(self, found: LineResult) -> None:
+        outcome = found.outcome
+        if isinstance(outcome, ChatAnswer) or outcome.billed or outcome.status == HTTPStatus.OK:
+            self.answers.add(found.custom_id)
 
     def _count_answer(self, completion: Completion) -> None:
         counters = self._progress.role(self._batch.role)
@@ -215,44 +223,7 @@ class BatchResults:
             latency_seconds=self._seconds,
         )
 
-    async def _named_in(self, line: bytes) -> str | None:
-        """The request of this batch that a line which cannot be read is the result of; None if that is not known."""
-        named = ids_named_in(line)
-        key = named.pop() if len(named) == 1 else ""
-        if key in self.waiting or key in self._taken:
-            return key
-        return key if await self._store.batches.outcome(self._batch.id, key) is not None else None
-
-    async def _is_read_again(self, found: LineResult, line: bytes) -> bool:
-        """Whether a line was taken before, in a download that broke off: by now, or by an earlier session."""
-        if self.from_duplicate is not None:
-            return False
-        if found.custom_id in self._taken:
-            return self._taken[found.custom_id] == hash(line)
-        outcome = await self._store.batches.outcome(self._batch.id, found.custom_id)
-        if outcome is None or not isinstance(found.outcome, ChatAnswer):
-            return outcome not in (None, ANSWERED)
-        stored = await self._store.completions.find(found.custom_id) if outcome == ANSWERED else None
-        sent = (found.outcome.text, found.outcome.response_id, found.outcome.usage)
-        return stored is not None and (stored.text, stored.response_id, stored.usage) == sent
-
-    async def _keep_stray(self, custom_id: str | None, why: str, line: bytes, found: LineResult | None) -> None:
-        """Keep what fits no line; what the server counted for it is counted as spent."""
-        call, line = None, self._redaction.body(line)
-        usage = found.outcome.usage if found is not None and isinstance(found.outcome, ChatAnswer) else Usage()
-        batch = self.from_duplicate or self._batch.id
-        if await self._store.batches.has_stray(batch, line):
-            return
-        if self._budget is not None and (cost := self._cost(usage)):
-            call = self._budget.billed(self._batch.role, cost)
-        await self._store.batches.keep_stray(batch, why, custom_id, line, call)
-
     def _cost(self, usage: Usage) -> int | None:
         if self._price is None or usage.prompt_tokens is None or usage.completion_tokens is None:
             return None
         return picodollars(self._price, usage.prompt_tokens, usage.completion_tokens)
-
-
-def never_processed(reason: str, said: str) -> Callable[[], RequestError]:
-    """Errors of requests that the provider did not get to."""
-    return lambda: RetryableError(reason, said)

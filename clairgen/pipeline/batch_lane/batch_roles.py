@@ -54,11 +54,7 @@ def batch_roles(
 
     ConfigError for an open batch at an endpoint that its role does not name: without its key it cannot be collected.
     """
-    wanted = {name: role for name, role in roles.items() if role.delivery != "direct"}
-    for record in records:
-        wanted.setdefault(record.role, _role_of(record, roles, directory))
-        if record.endpoint not in wanted[record.role].endpoints:
-            raise _no_endpoint(record, directory)
+    wanted = roles_with_batches(roles, records, directory)
     services, enqueued = dict[object, BatchService](), dict[object, EnqueuedTokens]()
     found = {}
     for name, role in wanted.items():
@@ -82,6 +78,18 @@ def batch_roles(
         redaction = Redaction.of([address.key, *address.secrets])
         found[name] = BatchRole(name, role, account, redaction, pools.get(name))
     return found
+
+
+def roles_with_batches(
+    roles: Mapping[str, Role], records: Sequence[BatchRecord], directory: RunDirectory
+) -> dict[str, Role]:
+    """Each role that makes batches, or has one of the open `records`. ConfigError for one at an endpoint that no role names."""
+    wanted = {name: role for name, role in roles.items() if role.delivery != "direct"}
+    for record in records:
+        wanted.setdefault(record.role, _role_of(record, roles, directory))
+        if record.endpoint not in wanted[record.role].endpoints:
+            raise _no_endpoint(record, directory)
+    return wanted
 
 
 def _service(role: Role, address: EndpointAddress, directory: RunDirectory, runtime: Runtime) -> BatchService:
@@ -113,5 +121,5 @@ def _no_endpoint(record: BatchRecord, directory: RunDirectory) -> ConfigError:
     return ConfigError(
         f"a batch of {counted(record.requests, 'request')} of {record.role!r} is open at {record.endpoint}, which this "
         "configuration does not name for it; keep that endpoint until the batch is collected, or cancel it with: "
-        f"clairgen batches {directory.path} --cancel"
+        f"clairgen batches {directory.path} --cancel (of an evaluation or of advise with --config FILE, which names it)"
     )

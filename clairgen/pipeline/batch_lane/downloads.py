@@ -57,7 +57,7 @@ async def _take_file(file_id: str, results: BatchResults, account: ProviderAccou
 async def _download(file_id: str, results: BatchResults, account: ProviderAccount) -> bool:
     """Take in the lines of one download; whether that was the whole file. Its last line may be cut off where it was not."""
     received = 0
-    results.begin(file_id)
+    results.unmatched.begin(file_id)
 
     async def counted() -> AsyncGenerator[bytes, None]:
         nonlocal received

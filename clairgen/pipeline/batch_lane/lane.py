@@ -25,6 +25,7 @@ from clairgen.inference.pool import Pool
 from clairgen.inference.retry import Retries
 from clairgen.pipeline.batch_lane.batch_roles import BatchRole
 from clairgen.pipeline.batch_lane.collection import Collected, Collection, Collector, Outcome
+from clairgen.pipeline.batch_lane.missing_results import PaidFailures
 from clairgen.pipeline.batch_lane.open_batches import OpenBatches
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.model_requests import Request
@@ -46,6 +47,7 @@ class _Intake:
 class BatchLane:
     """The batches of a run. `open` it before anything is requested, `close` it before the store.
 
+    What failed for good in an earlier session although it was paid for is requested again only if the lane `retries_failed`.
     Once `stop` is set, all that wait get a DrainedError; batches that were submitted go on at the provider.
     """
 
@@ -59,17 +61,27 @@ class BatchLane:
         progress: Progress,
         budget: Budget | None,
         stop: asyncio.Event,
+        check_space: Callable[[], None] = lambda: None,
+        retries_failed: bool = True,
     ) -> None:
         self._store = store
         self._pools = pools
         self._folder = folder
         self._budget = budget
         self._stop = stop
+        self._paid_failures = PaidFailures(store, retries=retries_failed)
         self._waiting: dict[str, Collected] = {}
         self._error: RunStoppedError | UserError | None = None
         self._draining: asyncio.Task[None] | None = None
         self.batches = OpenBatches(
-            store, roles, folder, progress=progress, budget=budget, deliver=self._deliver, fail=self.dismiss
+            store,
+            roles,
+            folder,
+            progress=progress,
+            budget=budget,
+            deliver=self._deliver,
+            fail=self.dismiss,
+            check_space=check_space,
         )
         self._intakes = {name: self._intake(one) for name, one in roles.items() if one.collects}
 
@@ -80,8 +92,13 @@ class BatchLane:
 
     @property
     def waits_for_batches_alone(self) -> bool:
-        """Whether all that wait here are in batches that are created and were looked at since."""
-        return self.batches.settled and all(self.batches.holds(key) for key in self._waiting)
+        """Whether all that wait here are in batches that are created and were looked at since, or wait for what those free."""
+        unfunded = {collected.request.key for intake in self._intakes.values() for collected in intake.unfunded}
+        return (
+            self.batches.settled
+            and self.batches.any
+            and all(self.batches.holds(key) or key in unfunded for key in self._waiting)
+        )
 
     @property
     def waiting(self) -> int:
@@ -92,6 +109,17 @@ class BatchLane:
         """Go on with all batches that earlier sessions left. Raises StoreError."""
         await self.batches.resume()
         self._draining = asyncio.create_task(self._drain_when_stopped(), name="batch lane")
+
+    async def take_in_ended(self) -> RunStoppedError | UserError | None:
+        """Take in what has ended at the provider by now; the error that keeps batches from being taken in, if there is one.
+
+        It may be called once `stop` is set, and waits then all the same.
+        """
+        if isinstance(self._error, DrainedError):
+            self._error = None
+        if self._error is None:
+            await self.batches.take_in_ended(None if self._stop.is_set() else self._stop)
+        return self._error
 
     async def close(self) -> None:
         """Leave everything as it is on disk and at the provider."""
@@ -111,6 +139,10 @@ class BatchLane:
             return None
         if self._error is not None:
             raise self._error
+        if not self.batches.holds(request.key):
+            paid = await self._paid_failures.of(request.key, self.batches.failures(request.key))
+            if paid is not None:
+                return paid
         for reason, count in self.batches.failures(request.key).items():
             retries.failed[reason] = max(count, retries.failed.get(reason, 0))
         collected = self._waiting[request.key] = Collected(request, asyncio.get_running_loop().create_future())

@@ -2,18 +2,19 @@
 
 import datetime
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from clairgen.errors import EndpointsError, RequestError, RequestFailedError, UnusableEndpointError
+from clairgen.errors import EndpointsError, UnusableEndpointError
 from clairgen.inference.batch_service import ENDED, RUNNING, Refusal, RemoteBatch
-from clairgen.pipeline.batch_lane.batch_results import BatchResults, never_processed
+from clairgen.pipeline.batch_lane.batch_results import BatchResults
 from clairgen.pipeline.batch_lane.batch_search import BatchSearch
 from clairgen.pipeline.batch_lane.collection import batch_file
 from clairgen.pipeline.batch_lane.downloads import file_size, take_files
 from clairgen.pipeline.batch_lane.duplicates import Duplicates
+from clairgen.pipeline.batch_lane.missing_results import missing
 from clairgen.pipeline.batch_lane.provider_account import ProviderAccount
 from clairgen.pipeline.batch_lane.submission import FOUND_BY_FILE, Submission
 from clairgen.store import BatchRecord, now
@@ -23,12 +24,6 @@ _LONGEST_POLL: Final = 6  # times the first
 _OVERDUE_SECONDS: Final = 3600  # after its expiry; that a batch still runs then is said
 _STUCK_SECONDS: Final = 86_400  # after its expiry; then it is cancelled
 _CANCELLING_SECONDS: Final = 3600  # after that it is waited for no longer
-_UNFINISHED: Final[Mapping[str, tuple[str, str, int | None]]] = {
-    "expired": ("batch-expired", "the batch expired before this request was processed", 0),
-    "cancelled": ("batch-cancelled", "the batch was cancelled before this request was processed", 0),
-    "failed": ("batch-failed", "the batch failed before this request was processed", None),
-}
-"""States after which what has no line was not processed: the reason, what is said, what it cost (None if that is not known)."""
 
 
 class BatchRefusedError(Exception):
@@ -79,16 +74,19 @@ class OpenBatch:
             self.submitted_clock = self.account.clock()
 
     async def finish(self) -> RemoteBatch | None:
-        """Wait for its end; None if the provider has lost it.
+        """Wait for its end; None if it `cancels` and the provider does not know the batch.
 
         One that its provider does not end is given up some time after its expiry, in the state that it has then. Raises
-        BatchRefusedError if it failed its validation, EndpointsError for a state that is not known.
+        BatchRefusedError if it failed its validation, EndpointsError for a state that is not known, or for a batch that is not
+        found: it may be there for another key.
         """
         self.account.enqueued.hold(self.batch)
         await self._duplicates.find(self.batch)
         if self._cancels:
             await self._cancel(self.batch.batch_id or "")
         remote = await self._waited_for(self.batch.batch_id or "")
+        if remote is None and not self._cancels:
+            raise self.account.not_found(self.batch)
         if remote is not None and remote.status == "failed" and _has_no_file(remote) and not remote.completed:
             raise BatchRefusedError(remote.refusals)
         await self._duplicates.find(self.batch)
@@ -99,14 +97,12 @@ class OpenBatch:
         lost = False
         if remote is not None:
             remote, whole = await self._taken(remote, results)
-            came = self.batch.requests - len(results.waiting)
-            lost = (
-                not whole or (remote.completed or 0) > came or (_has_no_file(remote) and remote.status == "completed")
-            )
+            nothing_came = _has_no_file(remote) and remote.status == "completed"
+            lost = not whole or nothing_came or (remote.completed or 0) > len(results.answers)
         for duplicate in self._duplicates.ids:
             lost = not await self._take_duplicate(duplicate, results) or lost
         await results.fail_unreadable()
-        error, cost = _missing(remote, lost=lost)
+        error, cost = missing(remote, lost=lost)
         await results.fail_rest(error, cost=cost)
         await self.end(remote.status if remote is not None else "gone")
 
@@ -121,6 +117,11 @@ class OpenBatch:
         """Create it once more of the same file: it was refused for what else waits at the provider."""
         self._search.forget(self.batch.batch_id or "")
         await self._update(state="uploaded", batch_id=None, create_sent=False)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it was looked at in this session and had not ended."""
+        return self.polled and self.batch.state == "created" and self.batch.status in RUNNING
 
     @property
     def _file(self) -> Path:
@@ -211,7 +212,7 @@ class OpenBatch:
         while results.waiting and whole and not searching.is_over:
             await searching.wait()
             remote = await self._waited_for(remote.id) or remote
-            if (files := await self._files(remote)) != taken or results.has_unreadable:
+            if (files := await self._files(remote)) != taken or results.unmatched.unreadable:
                 taken, whole = files, await take_files(remote, results, self.account)
         return remote, whole
 
@@ -222,34 +223,11 @@ class OpenBatch:
 
     async def _take_duplicate(self, identity: str, results: BatchResults) -> bool:
         remote = await self._waited_for(self._duplicates.ids[identity])
-        results.from_duplicate = identity
+        results.unmatched.from_duplicate = identity
         taken = remote is None or await take_files(remote, results, self.account)
-        results.from_duplicate = None
+        results.unmatched.from_duplicate = None
         return taken
 
 
 def _has_no_file(remote: RemoteBatch) -> bool:
     return remote.output_file_id is None and remote.error_file_id is None
-
-
-def _missing(remote: RemoteBatch | None, *, lost: bool) -> tuple[Callable[[], RequestError], int | None]:
-    """Why a request has no line in a batch, and what that cost, None if it is not known.
-
-    Only what a state says was not processed goes into another batch; all else was perhaps answered, and paid for.
-    """
-    if remote is None:
-        return _perhaps_paid("result-lost", "the provider does not know this batch any more"), None
-    if lost:
-        return _perhaps_paid("result-lost", "the provider does not have the results"), None
-    if remote.status not in ENDED:
-        return _perhaps_paid("result-lost", f"the batch is {remote.status}, long after its expiry"), None
-    if remote.status in _UNFINISHED:
-        reason, said, cost = _UNFINISHED[remote.status]
-        return never_processed(reason, said), cost
-    said = f"the batch is {remote.status} and has no line for this request, which the provider does not explain"
-    return _perhaps_paid("missing-result", said), None
-
-
-def _perhaps_paid(reason: str, said: str) -> Callable[[], RequestError]:
-    detail = f"{said}; the request is sent again only if you say so, since it was probably paid for"
-    return lambda: RequestFailedError(reason, detail, billed=True)

@@ -5,7 +5,7 @@ import datetime
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from clairgen.config.prices import batch_price
 from clairgen.errors import (
@@ -16,10 +16,11 @@ from clairgen.errors import (
     UnusableEndpointError,
     UserError,
 )
-from clairgen.pipeline.batch_lane.batch_results import BatchResults, LineEnd, never_processed
+from clairgen.pipeline.batch_lane.batch_results import BatchResults, LineEnd
 from clairgen.pipeline.batch_lane.batch_roles import BatchRole
 from clairgen.pipeline.batch_lane.collection import Collection, Outcome, batch_file
 from clairgen.pipeline.batch_lane.lifecycle import BatchRefusedError, OpenBatch
+from clairgen.pipeline.batch_lane.missing_results import never_processed
 from clairgen.pipeline.batch_lane.refused_batches import Refusals
 from clairgen.pipeline.batch_lane.submission import BatchAbandonedError
 from clairgen.pipeline.budget import Budget
@@ -27,11 +28,15 @@ from clairgen.pipeline.model_requests import Request
 from clairgen.pipeline.progress import Progress
 from clairgen.store import BatchLine, BatchRecord, Call, Store, now
 
+_LOOK_SECONDS: Final = 0.1
 Deliver = Callable[[str, Outcome], Request | None]
 
 
 class OpenBatches:
-    """The batches of a run that have not ended. `deliver` is given what came of a line, `fail` an error that ends all of them."""
+    """The batches of a run that have not ended. `deliver` is given what came of a line, `fail` an error that ends all of them.
+
+    `check_space` raises StoreError where what is sent, or taken in, could not be kept.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class OpenBatches:
         budget: Budget | None,
         deliver: Deliver,
         fail: Callable[[RunStoppedError | UserError], None],
+        check_space: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._roles = roles
@@ -51,6 +57,7 @@ class OpenBatches:
         self._budget = budget
         self._deliver = deliver
         self._fail = fail
+        self._check_space = check_space
         self._open: dict[str, Call | None] = {}
         self._failures: dict[str, Counter[str]] = {}
         self._by_id: dict[str, OpenBatch] = {}
@@ -60,9 +67,17 @@ class OpenBatches:
 
     @property
     def settled(self) -> bool:
-        """Whether all that was submitted is created at the provider and was looked at in this session since."""
-        opened = self._by_id.values()
-        return not self._submitting and all(one.polled and one.batch.state == "created" for one in opened)
+        """Whether all that was submitted is created at the provider and was looked at since, or waits until others have ended."""
+        return self._all(lambda one: one.polled and one.batch.state == "created")
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self._by_id)
+
+    def takes(self, record: BatchRecord) -> bool:
+        """Whether a batch is one of those that are taken to their end here: its role and its endpoint are known."""
+        return record.role in self._roles and record.endpoint in self._roles[record.role].role.endpoints
 
     def holds(self, key: str) -> bool:
         """Whether a request with this key waits in an open batch."""
@@ -85,7 +100,7 @@ class OpenBatches:
         self._failures = await self._store.batches.failures()
         records = await self._store.batches.all(open_only=True)
         for record in records:
-            if record.duplicate_of is not None:
+            if record.duplicate_of is not None or not self.takes(record):
                 continue
             lines = await self._store.batches.waiting(record.id)
             if self._budget is not None:
@@ -116,10 +131,21 @@ class OpenBatches:
         for account in {id(one.account.service): one.account for one in self._roles.values()}.values():
             await account.service.close()
 
+    async def take_in_ended(self, stop: asyncio.Event | None) -> None:
+        """Wait until what has ended at the provider is taken in, whatever goes on there, or until `stop` is set."""
+        while self._tasks and not self._all(lambda one: one.goes_on) and not (stop is not None and stop.is_set()):
+            await asyncio.wait(self._tasks, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+
     async def ended(self) -> None:
         """Wait until all of them have ended."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _all(self, holds_for: Callable[[OpenBatch], bool]) -> bool:
+        """Whether something holds for each batch that does not wait until others have ended."""
+        return not self._submitting and all(
+            holds_for(one) or one.account.enqueued.holds_up(one.batch.id) for one in self._by_id.values()
+        )
 
     def _start(self, work: Coroutine[Any, Any, None], identity: str) -> None:
         task = asyncio.create_task(self._ended_by(work), name=f"batch {identity}")
@@ -150,6 +176,7 @@ class OpenBatches:
 
     async def _recorded(self, one: BatchRole, collection: Collection) -> BatchRecord:
         """Put a batch on disk with its lines and the most that each can cost. Raises StoreError."""
+        self._check_space()
         price, requests = batch_price(one.role), collection.requests
         record = BatchRecord(
             collection.id,
@@ -191,6 +218,7 @@ class OpenBatches:
                     await self._refusals.settle(open_batch, error, await self._results(open_batch), self._fail)
                 else:
                     self._refusals.accepted(batch.role)
+                    self._check_space()
                     results = await self._results(open_batch)
                     await open_batch.take_results(remote, results)
                     self._check_setup(results)

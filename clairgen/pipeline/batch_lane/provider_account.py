@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from clairgen.config.batch_settings import BatchSettings
+from clairgen.config.endpoint_checks import FILE_SCHEME
 from clairgen.errors import EndpointsError, RetryableError, UnusableEndpointError
 from clairgen.inference.announced_limits import LONG_WAIT_SECONDS
 from clairgen.inference.batch_service import BatchService, RemoteBatch
 from clairgen.inference.pool import PATIENCE_RATE_LIMITED_SECONDS
 from clairgen.pipeline.progress import Progress
 from clairgen.store import BatchRecord, Store
+from clairgen.wording import counted
 
 T = TypeVar("T")
 _FIRST_SECONDS: Final = 0.5
@@ -69,6 +71,18 @@ class ProviderAccount:
                 raise
 
         await self.persistently(ask)
+
+    def not_found(self, batch: BatchRecord) -> EndpointsError:
+        """The error of a batch that the provider does not know: it may be there for another key."""
+        if batch.endpoint.startswith(FILE_SCHEME):
+            do = f"bring its file back to {batch.endpoint.removeprefix(FILE_SCHEME)}"
+        else:
+            do = "check the key of this role: only keys of the account and project that created the batch can see it"
+        return EndpointsError(
+            f"the batch {batch.batch_id or batch.id} of {batch.role!r}, with {counted(batch.requests, 'request')}, is not found "
+            f"at {batch.endpoint}; {do}; if it is gone for good, give its answers up with: clairgen batches {self.folder.parent} "
+            "--cancel"
+        )
 
     def note(self, sentence: str) -> None:
         """Show the user a sentence that may quote the provider, so it stays out of the log."""
@@ -139,6 +153,7 @@ class EnqueuedTokens:
     limit: int | None
     _waiting: dict[str, int] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _held_up: set[str] = field(default_factory=set)
 
     async def take(self, batch: BatchRecord) -> None:
         """Wait until the batch's tokens fit beside those of the others; one that is alone always does."""
@@ -146,7 +161,7 @@ class EnqueuedTokens:
             others = [tokens for other, tokens in self._waiting.items() if other != batch.id]
             if not others or sum(others) + batch.tokens <= self.limit:
                 break
-            await self.changed()
+            await self.changed_for(batch.id)
         self.hold(batch)
 
     def hold(self, batch: BatchRecord) -> None:
@@ -163,6 +178,14 @@ class EnqueuedTokens:
         """Whether other batches wait."""
         return any(other != batch for other in self._waiting)
 
-    async def changed(self) -> None:
-        """Wait until some batch waits no longer."""
-        await self._changed.wait()
+    def holds_up(self, batch: str) -> bool:
+        """Whether a batch is held up until another one waits there no longer."""
+        return batch in self._held_up
+
+    async def changed_for(self, batch: str) -> None:
+        """Hold a batch up until some other one waits there no longer."""
+        self._held_up.add(batch)
+        try:
+            await self._changed.wait()
+        finally:
+            self._held_up.discard(batch)

@@ -48,7 +48,7 @@ class Refusals:
         account, identity = open_batch.account, open_batch.batch.id
         account.enqueued.give_back(identity)
         if account.enqueued.others(identity):
-            await account.enqueued.changed()
+            await account.enqueued.changed_for(identity)
         elif self._alone_tries[identity] < _ALONE_TRIES:
             self._alone_tries[identity] += 1
             await account.sleep(_POLLS * account.settings.poll_seconds)

@@ -39,10 +39,13 @@ class Submission:
         self._resumed = resumed
         self._cancels = cancels
         self._may_exist = False
+        self._is_of_earlier_session = resumed and batch.create_sent
         self._detail: str | None = None
 
     async def created(self) -> BatchRecord:
         """The record once it is created. Raises EndpointsError, or BatchAbandonedError where nothing of it is left anywhere."""
+        if self._resumed and not self._batch.create_sent and (found := await self._with_its_id()) is not None:
+            await self._adopt(found)
         while self._batch.state in ("collected", "uploaded"):
             if self._cancels and not self._batch.create_sent:
                 raise BatchAbandonedError
@@ -79,14 +82,29 @@ class Submission:
         remote = await self._found() if self._may_exist else None
         if remote is None and self._cancels:
             raise BatchAbandonedError
+        if remote is None and self._is_of_earlier_session and await self._file_is_gone():
+            raise self._account.not_found(self._batch)
+        self._is_of_earlier_session = False
         if remote is None:
             if not self._batch.create_sent:
                 await self._update(create_sent=True)
+            # Whoever goes on from the copy has to know that there may be a batch: it is paid for as a whole.
+            await self._account.store.copy.reached()
             remote = await self._answered_create()
-        if remote is None:
-            return
+        if remote is not None:
+            await self._adopt(remote)
+
+    async def _adopt(self, remote: RemoteBatch) -> None:
         facts = {"state": "created", "batch_id": remote.id, "create_sent": False, "submitted_at": now()}
         await self._update(**facts, status=remote.status, expires_at=remote.expires_at, detail=self._detail)
+
+    async def _with_its_id(self) -> RemoteBatch | None:
+        """The batch that is there although the run knows of no request to create it, as in an older copy of the run."""
+        try:
+            found = await self._search.all(None)
+        except UnusableEndpointError:
+            return None  # the provider lists none
+        return found[0] if found else None
 
     async def _found(self) -> RemoteBatch | None:
         """The batch that an earlier request to create it made."""

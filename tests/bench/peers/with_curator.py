@@ -1,6 +1,7 @@
 """bespokelabs-curator: an LLM over a list of prompts, its limits out of the way, its cache in a folder that is thrown away."""
 
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -20,6 +21,12 @@ def without_network() -> None:
         ranks = {bytes([byte]): byte for byte in range(256)}
         counter = tiktoken.Encoding("bytes", pat_str=r"\S+|\s+", mergeable_ranks=ranks, special_tokens={})
         tiktoken.get_encoding = tiktoken.encoding_for_model = lambda *_: counter
+
+
+def processor_seconds() -> list[float]:
+    """Of this process, and of those that it started and that have ended."""
+    used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return [one.ru_utime + one.ru_stime for one in used]
 
 
 def main() -> None:
@@ -49,11 +56,12 @@ def main() -> None:
             generation_params={"temperature": 0.7, "max_tokens": 500},
         )
         rows = [{"question": f"Question {number}: {FILLER}"} for number in range(count)]
-        start = time.perf_counter()
+        start, used = time.perf_counter(), processor_seconds()
         answered = asker(rows, working_dir=folder)
         seconds = time.perf_counter() - start
+        own, children = (1e6 * (now - then) / count for now, then in zip(processor_seconds(), used, strict=True))
     assert len(answered.dataset) == count
-    sys.stdout.write(f"\n{count / seconds}\n")
+    sys.stdout.write(f"\n{count / seconds} {own} {children}\n")
 
 
 if __name__ == "__main__":

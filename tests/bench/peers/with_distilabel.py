@@ -1,11 +1,18 @@
 """distilabel: a pipeline of one TextGeneration step, its batches as large as the asks in flight, without its cache."""
 
 import os
+import resource
 import sys
 import time
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "DISTILABEL_LOG_LEVEL": "ERROR"}
 FILLER = "some words that make the prompt as long as prompts are " * 11
+
+
+def processor_seconds() -> list[float]:
+    """Of this process, and of those that it started and that have ended."""
+    used = [resource.getrusage(of) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return [one.ru_utime + one.ru_stime for one in used]
 
 
 def main() -> None:
@@ -24,11 +31,12 @@ def main() -> None:
         )
         generate = TextGeneration(llm=llm, input_batch_size=width)
         load >> generate
-    start = time.perf_counter()
+    start, used = time.perf_counter(), processor_seconds()
     answered = pipeline.run(use_cache=False)
     seconds = time.perf_counter() - start
+    own, children = (1e6 * (now - then) / count for now, then in zip(processor_seconds(), used, strict=True))
     assert len(answered["default"]["train"]) == count
-    sys.stdout.write(f"\n{count / seconds}\n")
+    sys.stdout.write(f"\n{count / seconds} {own} {children}\n")
 
 
 if __name__ == "__main__":

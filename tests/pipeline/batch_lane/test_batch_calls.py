@@ -2,21 +2,25 @@
 
 import asyncio
 import json
-import time
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from clairgen.config.file import parse_config
-from clairgen.errors import EndpointsError
-from clairgen.inference.runtime import Runtime
+from clairgen.config.batch_settings import BatchSettings
+from clairgen.errors import EndpointsError, RetryableError
+from clairgen.inference.file_batches import FileBatches
+from clairgen.pipeline.batch_lane.provider_account import EnqueuedTokens, ProviderAccount
 from clairgen.pipeline.cancel_batches import cancel_batches
-from clairgen.pipeline.generate import generate
 from clairgen.pipeline.progress import Progress
 from tests.batch_provider import BatchProvider, StoredBatch
 from tests.batch_trials import TASKS, Trial
+from tests.clocks import FakeClock
 from tests.runs import played
 from tests.scripted import Reply, refused
+
+if TYPE_CHECKING:
+    from clairgen.store import Store
 
 
 async def test_a_long_wait_that_a_provider_asks_for_is_said_once_and_can_be_left(tmp_path: Path) -> None:
@@ -41,25 +45,40 @@ async def test_a_long_wait_that_a_provider_asks_for_is_said_once_and_can_be_left
         assert (facts["role"], facts["reason"], facts["seconds"]) == ("reviser", "rate-limited", 3600)
 
 
-@pytest.mark.parametrize(("hours", "ends"), [(0.9, True), (1.2, False)])
+@pytest.mark.parametrize(
+    ("reason", "hours", "ends"), [("rate-limited", 0.9, True), ("rate-limited", 1.2, False), ("timed-out", 0.1, False)]
+)
 async def test_calls_that_get_429_are_repeated_for_an_hour_as_they_are_directly(
-    hours: float, ends: bool, tmp_path: Path
+    reason: str, hours: float, ends: bool, tmp_path: Path
 ) -> None:
-    async with BatchProvider(played) as provider:
-        speed = 7200.0
-        begun = time.monotonic()
+    clock, progress = FakeClock(), Progress()
+    settings, no_store = BatchSettings.model_validate({}), cast("Store", None)
+    account = ProviderAccount(
+        "reviser",
+        FileBatches(tmp_path),
+        settings,
+        patience_seconds=60,
+        store=no_store,
+        folder=tmp_path,
+        clock=clock,
+        wall_clock=clock,
+        sleep=clock.sleep,
+        progress=progress,
+        enqueued=EnqueuedTokens(None),
+    )
+    busy_until = clock.seconds + hours * 3600
 
-        def call(_method: str, path: str) -> Reply | None:
-            is_busy = (time.monotonic() - begun) * speed < hours * 3600
-            return refused(429, "Rate limit reached", retry_after="40") if is_busy and path == "/files" else None
+    async def call() -> str:
+        if clock.seconds < busy_until:
+            raise RetryableError(reason, "HTTP 429: no", status=429, retry_after_seconds=70)
+        return "answered"
 
-        provider.call = call
-        trial = Trial(tmp_path, provider)
-        runtime = Runtime(clock=lambda: time.monotonic() * speed, sleep=lambda seconds: asyncio.sleep(seconds / speed))
-        config = parse_config(trial.config(TASKS, patience_seconds=60))
-        summary = await asyncio.wait_for(generate(config, trial.run, progress=trial.progress, runtime=runtime), 30)
-        assert (summary.stopped_by is None) == ends
-        assert ends or isinstance(summary.stopped_by, EndpointsError)
+    if ends:
+        assert await account.persistently(call) == "answered"
+    else:
+        with pytest.raises(EndpointsError, match="batches cannot go on"):
+            await account.persistently(call)
+    assert (max(clock.slept), progress.notes != []) == (70, True)
 
 
 def of_another_run(provider: BatchProvider) -> None:
@@ -83,7 +102,7 @@ async def test_a_batch_without_our_id_is_never_cancelled(tmp_path: Path) -> None
     async with BatchProvider(played) as provider:
         of_another_run(provider)
         trial = Trial(tmp_path, provider)
-        assert (await trial.generate()).stopped_by is None
+        assert (await trial.generate(batch={"requests": TASKS, "quiet_seconds": 0.3})).stopped_by is None
         await trial.check_pairs()
         assert provider.batches["batch_900"].status != "cancelling"
         assert provider.calls["POST /batches/ID/cancel"] == 0
@@ -105,7 +124,7 @@ async def test_a_batch_that_was_found_by_its_file_alone_is_taken_in_and_never_ca
         provider.sent = sent
         provider.call = lambda *_: stopped.set() if provider.calls["GET /batches/ID"] == 3 else None
         trial, stopped = Trial(tmp_path, provider), asyncio.Event()
-        await trial.generate(stopped=stopped)
+        await trial.generate(stopped=stopped, batch={"requests": TASKS, "quiet_seconds": 0.3})
         [batch] = provider.batches.values()
         assert batch.status == "in_progress"
         progress = Progress()
@@ -113,6 +132,6 @@ async def test_a_batch_that_was_found_by_its_file_alone_is_taken_in_and_never_ca
         assert await cancel_batches(trial.run, progress=progress) == {"completed": 1}
         assert any("is not cancelled: it was found by its file alone" in note for note in progress.notes)
         assert provider.calls["POST /batches/ID/cancel"] == 0
-        assert (await trial.generate()).stopped_by is None
+        assert (await trial.generate(batch={"requests": TASKS, "quiet_seconds": 0.3})).stopped_by is None
         await trial.check_pairs()
         assert (len(provider.batches), provider.paid_twice) == (1, {})

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clairgen import api
+from clairgen.api.run_status import shards_status
 from clairgen.cli.app import app
 from clairgen.config.file import parse_config
 from clairgen.errors import BudgetError, ConfigError, DetachedError, DrainedError, RunError
@@ -102,6 +103,8 @@ async def test_a_shard_with_open_batches_is_not_merged(tmp_path: Path) -> None:
         provider.states = ["in_progress"] * 999
         trial = Trial(tmp_path, provider)
         await trial.generate(Options(detach=True, shard=TaskShard(1, 1)))
+        [found] = (await shards_status(tmp_path)).together.batches
+        assert (found.is_open, found.numbers.waiting) == (True, TASKS)
         with pytest.raises(RunError, match="has 1 open batch at a provider"):
             await merge_shards([trial.run], tmp_path / "whole")
 

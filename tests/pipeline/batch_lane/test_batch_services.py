@@ -196,7 +196,7 @@ async def test_results_that_are_written_again_are_counted_again(tmp_path: Path) 
         remote = await batches.retrieve(name)
         return remote.status, remote.completed
 
-    named = [json.dumps({"custom_id": one, "response": {}}) for one in trial_ids]
+    named = [json.dumps({"custom_id": one, "response": {"status_code": 200}}) for one in trial_ids]
     assert await looked_at(*named[:3]) == ("in_progress", 3)
     assert await looked_at(named[0]) == ("in_progress", 1)
     assert await looked_at(named[0], named[1], "?", "", "?") == ("in_progress", 2)
