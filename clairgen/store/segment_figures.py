@@ -54,6 +54,7 @@ class SegmentFigures:
     def __init__(self, connection: "duckdb.DuckDBPyConnection", files: Sequence[str]) -> None:
         self._connection = connection
         self._files = list(files)
+        self._patterns = [_as_it_is(file) for file in files]
 
     def outcomes(self, bins: Mapping[str, Bins]) -> list[OutcomeFigures]:
         """The pairs by what became of them, with the metrics that `bins` names."""
@@ -89,8 +90,8 @@ class SegmentFigures:
         import duckdb
 
         try:
-            files = "SELECT * FROM read_parquet($files)"
-            return self._connection.execute(f"WITH pairs AS ({files}) {sql}", {"files": self._files}).fetchall()
+            pairs = "SELECT * FROM read_parquet($files, hive_partitioning = false)"
+            return self._connection.execute(f"WITH pairs AS ({pairs}) {sql}", {"files": self._patterns}).fetchall()
         except duckdb.Error as error:
             folder, said = self._files[0].rpartition("/")[0], str(error).partition("\n")[0]
             raise StoreError(
@@ -103,8 +104,14 @@ def figures_connection() -> Iterator["duckdb.DuckDBPyConnection"]:
     """A connection without a database, on which figures are taken."""
     import duckdb
 
-    with contextlib.closing(duckdb.connect(":memory:")) as connection:
+    settings = {"autoinstall_known_extensions": "false"}  # which would be downloaded
+    with contextlib.closing(duckdb.connect(":memory:", config=settings)) as connection:
         yield connection
+
+
+def _as_it_is(file: str) -> str:
+    """A path as a pattern that only this path meets."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in file)
 
 
 def _aggregates(value: str, bins: Bins) -> str:
