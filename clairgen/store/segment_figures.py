@@ -104,7 +104,7 @@ def figures_connection() -> Iterator["duckdb.DuckDBPyConnection"]:
     """A connection without a database, on which figures are taken."""
     import duckdb
 
-    settings = {"autoinstall_known_extensions": "false"}  # which would be downloaded
+    settings: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}  # no download
     with contextlib.closing(duckdb.connect(":memory:", config=settings)) as connection:
         yield connection
 
