@@ -17,6 +17,8 @@
     └── RunStoppedError                stop the run, which can be continued
         ├── EndpointsError             the endpoints' fault; exit code 3
         ├── BudgetError                the next request does not fit the budget; exit code 2
+        ├── ReplacedError              another process does this one's work by now; exit code 5
+        ├── NothingLeftError           others have done all that this one could have taken on; exit code 0
         ├── CopyStoppedError           the copy of the run is too far behind; exit code 4
         │   └── TakenOverError         another session keeps the copy by now; exit code 4
         ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
@@ -141,6 +143,14 @@ class BudgetError(RunStoppedError):
     def __init__(self, message: str, enough_usd: float | None) -> None:
         super().__init__(message)
         self.enough_usd = enough_usd
+
+
+class ReplacedError(RunStoppedError):
+    """Another process has what this one worked on, such as its shard: nothing more is asked here, and nothing has to be done."""
+
+
+class NothingLeftError(RunStoppedError):
+    """Other processes have done all that this one could have taken on."""
 
 
 class CopyStoppedError(RunStoppedError):

@@ -4,8 +4,9 @@ import asyncio
 import os
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -16,7 +17,14 @@ from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import BudgetError, ConfigError, DetachedError, TakenOverError
+from clairgen.errors import (
+    BudgetError,
+    ConfigError,
+    DetachedError,
+    NothingLeftError,
+    ReplacedError,
+    TakenOverError,
+)
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
@@ -24,6 +32,11 @@ from clairgen.wording import counted
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
     from clairgen.pipeline.generate import Options, Summary
+
+_MADE_BY_OTHERS: Final[Mapping[type, str]] = {
+    TakenOverError: "The session that keeps the copy by now makes what is left.",
+    ReplacedError: "The process that has it by now makes what is left.",
+}
 
 
 def generate_command(
@@ -37,8 +50,23 @@ def generate_command(
         typer.Option(
             metavar="I/N",
             help="Only shard I of N (from 1/N to N/N) of the tasks, each in a run of its own; auto or auto/N takes I from the "
-            "scheduler's environment.",
+            "scheduler's environment, lease/N any that is free from the coordinator.",
             show_default=False,
+        ),
+    ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="CLAIRGEN_COORDINATOR",
+            help="The clairgen serve that divides rate limits and the budget, which are then those of all members together.",
+            show_default=False,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The members among which it divides; left out, those with the same plans and tasks."
         ),
     ] = None,
     dry_run: Annotated[
@@ -98,10 +126,15 @@ def generate_command(
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
     from clairgen.config.file import load_config
+    from clairgen.coordination.coordinator_client import CoordinatorAddress
     from clairgen.pipeline.generate import Options
     from clairgen.task_shard import named_shard
 
     loaded = load_config(config)
+    if group is not None and coordinator is None:
+        raise ConfigError(
+            "--group names the members of a coordinator's group; name the coordinator with --coordinator URL"
+        )
     options = Options(
         limit=limit,
         retry_failed=retry_failed,
@@ -113,7 +146,8 @@ def generate_command(
         budget_usd=budget_usd,
         no_budget=no_budget,
         detach=detach,
-        shard=named_shard(shard, os.environ) if shard is not None else None,
+        shard=named_shard(shard, os.environ, is_coordinated=coordinator is not None) if shard is not None else None,
+        coordinator=CoordinatorAddress.of(coordinator, os.environ, group) if coordinator is not None else None,
         copy_to=copy_to,
         copy_every=copy_every,
         jobs=jobs,
@@ -122,8 +156,12 @@ def generate_command(
         refuse_unrestored(copy_to, run)
         print_estimate(loaded, run, options)
         return
-    summary = generate_with_progress(loaded, run, options)
-    print_summary(summary, again=_again(config, run, options, summary))
+    try:
+        summary = generate_with_progress(loaded, run, options)
+    except NothingLeftError as nothing_left:
+        typer.echo(str(nothing_left))
+        return
+    print_summary(summary, again=_again(config, options, summary))
     if isinstance(summary.stopped_by, DetachedError):
         return
     if summary.stopped_by is not None:
@@ -181,8 +219,8 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
-    elif isinstance(summary.stopped_by, TakenOverError):
-        typer.echo("The session that keeps the copy by now makes what is left.")
+    elif (by_others := _MADE_BY_OTHERS.get(type(summary.stopped_by))) is not None:
+        typer.echo(by_others)
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:
@@ -237,15 +275,19 @@ def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     print_requests(found.roles, found.answers_found, found.spent, found.budget_usd, what="these pairs")
 
 
-def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> str:
+def _again(config: Path, options: "Options", summary: "Summary") -> str:
     """The command that continues a run, quoted for a shell; with a budget that can go on, if the budget stopped it."""
     from clairgen.config.prices import plain_figure
 
     stopped_by = summary.stopped_by
     enough_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else None
     budget_usd = options.budget_usd if enough_usd is None else enough_usd
-    command = ["clairgen", "generate", str(config), "--run", str(run)]
-    command += ["--shard", str(options.shard)] if options.shard is not None else []
+    command = ["clairgen", "generate", str(config), "--run", str(summary.run)]
+    shard = summary.shard if options.shard is not None else None
+    command += ["--shard", str(shard)] if shard is not None else []
+    if options.coordinator is not None:
+        command += ["--coordinator", options.coordinator.url]
+        command += ["--group", options.coordinator.group] if options.coordinator.group is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
     command += ["--copy-to", options.copy_to] if options.copy_to is not None else []

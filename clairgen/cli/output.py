@@ -15,7 +15,13 @@ import sys
 from collections.abc import Iterator
 from typing import Final, TextIO
 
-from clairgen.errors import ClairgenError, CopyStoppedError, DrainedError, EndpointsError
+from clairgen.errors import (
+    ClairgenError,
+    CopyStoppedError,
+    DrainedError,
+    EndpointsError,
+    ReplacedError,
+)
 
 _WRITABLE_BYTES = select.PIPE_BUF  # a pipe that is ready takes as many without blocking
 _PATIENCE_SECONDS = 0.1  # for a reader that is only slow
@@ -27,6 +33,8 @@ ENDPOINTS: Final = 3
 """The endpoints cannot serve."""
 COPY: Final = 4
 """The copy of the run cannot be kept."""
+REPLACED: Final = 5
+"""Another process does this one's work by now."""
 DRAINED: Final = 130
 """Stopped by Ctrl-C or SIGTERM."""
 
@@ -37,6 +45,8 @@ def exit_code(error: ClairgenError) -> int:
         return ENDPOINTS
     if isinstance(error, CopyStoppedError):
         return COPY
+    if isinstance(error, ReplacedError):
+        return REPLACED
     return DRAINED if isinstance(error, DrainedError) else USER
 
 
