@@ -55,6 +55,11 @@ def require_tokens_extra() -> None:
     _require("Counting the tokens of a named tokenizer", "tokens", "tokenizers")
 
 
+def has_analysis_extra() -> bool:
+    """Whether the figures of many pairs can be read from columns."""
+    return all(find_spec(package) is not None for package in ("duckdb", "pyarrow"))
+
+
 def require_trajectory_extra() -> None:
     """Raise MissingExtraError unless trajectories can be read."""
     _require("Reading a training run's trajectories", "data", "numpy", "pyarrow")

@@ -155,9 +155,10 @@ class _ExportedPairs:
     keeps_thoughts: bool
     references: References | None = None
 
-    async def of_recipe(self, recipe: str) -> AsyncIterator[_ExportedPair]:
+    async def of_recipe(self, recipe: str, lost_by: Sequence[str]) -> AsyncIterator[_ExportedPair]:
+        """The pairs of a recipe that are kept, and those that are lost for one of the reasons `lost_by`."""
         compares_recorded = _compares_recorded(self.plans[recipe])
-        async for stored in self.store.pairs.made(recipe):
+        async for stored in self.store.pairs.made(recipe, lost_by):
             thoughts = await thoughts_of_pair(self.store, stored.outcome) if self.keeps_thoughts else NO_THOUGHTS
             reference = await self.references.of_pair(self.store, stored) if self.references is not None else None
             scored = with_score_columns(stored)
@@ -175,7 +176,7 @@ async def _balanced(pairs: _ExportedPairs, writer: DatasetWriter, tokenizer: str
     """The selection by length among the pairs that can be written, by recipe."""
 
     async def writable(recipe: str) -> AsyncIterator[StoredPair]:
-        async for one in pairs.of_recipe(recipe):
+        async for one in pairs.of_recipe(recipe, writer.reasons_to_read(recipe)):
             if writer.reason_to_skip(*one) is None:
                 yield one.stored
 
@@ -195,7 +196,9 @@ async def _write(
     wanted = await _matched(pairs, writer) if matched else None
     for recipe in pairs.plans:
         left_out = balanced[recipe].left_out if balanced is not None else {}
-        async for stored, thoughts, reference in pairs.of_recipe(recipe):
+        lost_by = writer.reasons_to_read(recipe)
+        writer.skip(await pairs.store.pairs.left_out(recipe, lost_by))
+        async for stored, thoughts, reference in pairs.of_recipe(recipe, lost_by):
             is_wanted = wanted is None or stored.task.id in wanted
             written = writer.add(stored, is_wanted, thoughts, left_out.get(stored.id), reference)
             if written and reason_to_skip(stored) is None and (contrast := contrast_under(tokenizer, stored)):
@@ -207,7 +210,11 @@ async def _matched(pairs: _ExportedPairs, writer: DatasetWriter) -> set[str]:
     """Ids of the tasks whose pairs can be written for every recipe."""
     matched: set[str] | None = None
     for recipe in pairs.plans:
-        passing = {one.stored.task.id async for one in pairs.of_recipe(recipe) if writer.reason_to_skip(*one) is None}
+        passing = {
+            one.stored.task.id
+            async for one in pairs.of_recipe(recipe, writer.reasons_to_read(recipe))
+            if writer.reason_to_skip(*one) is None
+        }
         matched = passing if matched is None else matched & passing
     return matched or set()
 

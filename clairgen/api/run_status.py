@@ -171,8 +171,8 @@ def _together(folder: Path, shards: Sequence[Status]) -> Status:
         run_id=None,
         tasks=sum(one.tasks for one in shards),
         source=shards[0].source if shards else None,
-        statuses=_summed(one.statuses for one in shards),
-        dropped=_summed(one.dropped for one in shards),
+        statuses=summed_counts(one.statuses for one in shards),
+        dropped=summed_counts(one.dropped for one in shards),
         failures=sorted(((*key, *found) for key, found in failures.items()), key=lambda one: (-one[2], one[0], one[1])),
         roles=list(roles.values()),
         spent=sum((one.spent for one in shards), Spent(0, 0, 0, 0, 0)),
@@ -183,7 +183,8 @@ def _together(folder: Path, shards: Sequence[Status]) -> Status:
     )
 
 
-def _summed(counts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+def summed_counts(counts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Counts by recipe and status or reason, of several runs together."""
     found = defaultdict[str, Counter[str]](Counter)
     for one in counts:
         for name, numbers in one.items():

@@ -25,7 +25,7 @@ from clairgen.exporting.exported_rows import rows_of
 from clairgen.exporting.reference_answers import NO_REFERENCE, ReferenceAnswer, References
 from clairgen.exporting.shards import ROWS_PER_SHARD, FileFormat, ShardedSplit
 from clairgen.exporting.thoughts import NO_THOUGHTS, ONE_SIDED, PairThoughts, ThinkingField
-from clairgen.filters.identical import is_identical
+from clairgen.filters.identical import IDENTICAL, is_identical
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_data_extra
 from clairgen.patterns import lazy_pattern
@@ -168,6 +168,14 @@ class DatasetWriter:
             reasoning = stored.outcome.reasoning or ""
             return None if stored.outcome.recipe in self._revising and reasoning.strip() else NO_FEEDBACK
         return ONE_SIDED if thoughts.is_one_sided and self._format.has_both_answers else None
+
+    def reasons_to_read(self, recipe: str) -> list[str]:
+        """The reasons for which a pair of a recipe may be lost and written all the same: others need not be read."""
+        return [IDENTICAL.name] if self._keeps_identical(recipe) else []
+
+    def skip(self, lost: Mapping[str, int]) -> None:
+        """Count pairs that are lost for these reasons and were not read."""
+        self._skipped.update(lost)
 
     def _keeps_identical(self, recipe: str) -> bool:
         return self._confirming is not None and recipe in self._confirming

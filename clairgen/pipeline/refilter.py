@@ -13,7 +13,7 @@ from clairgen.filters.votes import VOTES
 from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.records import StoredPair
-from clairgen.store import FilterResult, RunDirectory, Statement, Store, metadata_row, writing
+from clairgen.store import FilterResult, Plan, RunDirectory, Statement, Store, metadata_row, writing
 from clairgen.store.metadata import TOKENIZER
 from clairgen.wording import counted
 
@@ -36,7 +36,8 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
 async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> int:
     """Filter all made pairs again; those whose contrast is under another tokenizer are measured again.
 
-    What the set in force has found is not looked for again where the filter's options are the same.
+    What the set in force has found is not looked for again where the filter's options are the same. Where all others go by what
+    is stored of a pair besides its texts, such as bounds on its contrast, no text is read.
     """
     number, before = await _set_in_force(store)
     filters_in_force = FilterPipeline(settings, before)
@@ -48,7 +49,10 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in plans.values():
             over_the_run = RunFilters(settings.of(plan.recipe), revises=plan.revises)
-            async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
+            pairs = store.pairs.made(plan.recipe)
+            if number is not None and await _need_no_texts(store, number, filters_in_force, plan, tokenizer):
+                pairs = store.pairs.without_texts(plan.recipe)
+            async for stored, is_new in measured(pairs, tokenizer):
                 prompt = stored.task.messages
                 findings = filters_in_force.apply(
                     stored.outcome,
@@ -69,6 +73,16 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     await store.metadata.put(_VOTES_SEEN, str(latest))
     await store.metadata.settle(UNSETTLED, unsettled)
     return new
+
+
+async def _need_no_texts(
+    store: Store, number: int, filters_in_force: FilterPipeline, plan: Plan, tokenizer: str
+) -> bool:
+    """Whether a recipe's pairs can be filtered by what is stored of them besides their texts."""
+    settings = filters_in_force.settings.of(plan.recipe)
+    if settings.compares_pairs or filters_in_force.needs_texts(plan.recipe, revises=plan.revises):
+        return False
+    return not await store.pairs.uncovered(number) and not await store.pairs.unmeasured(plan.recipe, tokenizer)
 
 
 async def _set_in_force(store: Store) -> tuple[int | None, FilterSettings | None]:

@@ -207,14 +207,11 @@ class _Pairs(Pairs):
         yield self._shards[self._last]
         yield from (store for number, store in enumerate(self._shards) if number != self._last)
 
-    async def made(self, recipe: str) -> AsyncIterator[StoredPair]:
-        plan, in_force = (await self._metadata.plans())[recipe], await self._shards[0].filter_sets.in_force()
-        settings = FilterSettings.from_record(in_force[1]) if in_force is not None else None
-        over_the_run = None
-        if settings is not None and settings.compares_pairs:
-            over_the_run = RunFilters(settings.of(recipe), revises=plan.revises)
+    async def made(self, recipe: str, lost_by: Sequence[str] | None = None) -> AsyncIterator[StoredPair]:
+        over_the_run = await self._over_the_run(recipe)
         page = max(1, _PAIRS_IN_MEMORY // len(self._shards))
-        streams = [store.pairs.placed(recipe, page) for store in self._shards]
+        among = lost_by if over_the_run is None else None  # what compares pairs has to see all of them
+        streams = [store.pairs.placed(recipe, among, page) for store in self._shards]
         # Edits have positions of their own in each shard, and are merged shard after shard.
         async for number, stored in _one_by_one(streams) if recipe == HUMAN_REVISION else _in_order(streams):
             self._last = number
@@ -224,6 +221,22 @@ class _Pairs(Pairs):
                 yield replace(stored, findings=findings)
             else:
                 yield stored
+
+    async def left_out(self, recipe: str, lost_by: Sequence[str]) -> dict[str, int]:
+        if await self._over_the_run(recipe) is not None:
+            return {}  # `made` gives them all
+        found = Counter[str]()
+        for store in self._shards:
+            found.update(await store.pairs.left_out(recipe, lost_by))
+        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+
+    async def _over_the_run(self, recipe: str) -> RunFilters | None:
+        """The filters in force that compare the pairs of a recipe with each other; None if none do."""
+        plan, in_force = (await self._metadata.plans())[recipe], await self._shards[0].filter_sets.in_force()
+        settings = FilterSettings.from_record(in_force[1]) if in_force is not None else None
+        if settings is None or not settings.compares_pairs:
+            return None
+        return RunFilters(settings.of(recipe), revises=plan.revises)
 
     async def statuses(self, limit: int | None = None) -> dict[str, dict[str, int]]:
         found = defaultdict[str, Counter[str]](Counter)

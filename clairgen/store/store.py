@@ -27,6 +27,7 @@ from clairgen.store.evaluations import StoredEvaluations
 from clairgen.store.imported_pairs import ImportedPairs
 from clairgen.store.judgements import Judgements
 from clairgen.store.metadata import FilterSets, Metadata
+from clairgen.store.metric_segments import MetricSegments
 from clairgen.store.pairs import Pairs
 from clairgen.store.read_connection import open_reader
 from clairgen.store.reader import Reader
@@ -74,6 +75,7 @@ class Store:
     batches: Batches
     queues: ReviewQueues
     revisions: Revisions
+    segments: MetricSegments
     paused: Callable[[float], AbstractAsyncContextManager[bool]]
     """See `Writer.paused`; where nothing is written there is nothing to pause."""
     copy: CopyGate
@@ -177,6 +179,7 @@ def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
         Batches(reader, write),
         ReviewQueues(reader, write),
         Revisions(reader, write),
+        MetricSegments(reader),
         (lambda _seconds: contextlib.nullcontext(True)) if writer is None else writer.paused,
         CopyGate(),
     )

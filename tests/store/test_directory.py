@@ -25,6 +25,7 @@ TABLES = {
         "completions",
         "configurations",
         "failures",
+        "pair_texts",
         "filter_results",
         "filter_sets",
         "judgements",
