@@ -17,9 +17,8 @@ from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.registry import FILTERS_VERSION
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, METRICS_VERSION
 from clairgen.pipeline.ingest import IngestState, state_row
-from clairgen.pipeline.refilter import TOKENIZER
-from clairgen.pipeline.run_shard import SHARD
 from clairgen.store import FilterResult, Plan, RunDirectory, writing
+from clairgen.store.metadata import SHARD, TOKENIZER
 from clairgen.store.statements import compressed
 
 RECIPE: Final = "clair"
