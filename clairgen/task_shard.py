@@ -16,6 +16,7 @@ from clairgen.records import Message
 
 MOST_SHARDS: Final = 100_000
 _DIGITS: Final = 16
+_SHARDS_NAMED: Final = 10
 _FORM: Final = re.compile(r"(\d{1,9})/(\d{1,9})")
 _INDEXES: Final = {
     "SLURM_ARRAY_TASK_ID": "SLURM_ARRAY_TASK_COUNT",
@@ -97,6 +98,12 @@ def named_shard(text: str, environment: Mapping[str, str], *, is_coordinated: bo
         said = ", ".join(f"{name} says {shard}" for name, shard in found.items())
         raise ConfigError(f"--shard auto finds several answers: {said}; give --shard i/N")
     return next(iter(found.values()))
+
+
+def shards_named(shards: Sequence[TaskShard | str]) -> str:
+    """Shards one after the other, of many the first ten."""
+    more = len(shards) - _SHARDS_NAMED
+    return ", ".join(map(str, shards[:_SHARDS_NAMED])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _leased(count: str) -> LeasedShard:

@@ -2,16 +2,30 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.installed import has_analysis_extra
 from clairgen.long_texts import Workers
-from clairgen.pipeline.shard_folder import ShardFolder, SharedFacts, shard_folder, shared_facts
 from clairgen.reporting.recipe_report import ReportedPart
-from clairgen.store import RunDirectory, reading, runs_inside, write_columns
+from clairgen.store import (
+    Plan,
+    RunDirectory,
+    ShardFolder,
+    Store,
+    reading,
+    reading_all,
+    require_same_filters,
+    require_same_run,
+    runs_inside,
+    shard_facts,
+    shard_folder,
+    write_columns,
+)
+from clairgen.task_shard import shards_named
 from clairgen.wording import counted
 
 FEWEST_PAIRS_IN_COLUMNS: Final = 50_000
@@ -19,37 +33,45 @@ FEWEST_PAIRS_IN_COLUMNS: Final = 50_000
 _SLOW_PAIRS: Final = 1_000_000
 """From here on a report without columns takes half a minute or more."""
 _TIME_LIMIT_SECONDS: Final = 24 * 3600.0
-_SHARDS_NAMED: Final = 10
 
 
 @asynccontextmanager
 async def reported_parts(
     path: Path, *, reads_columns: bool, tell: Callable[[str], None], fewest_pairs: int = FEWEST_PAIRS_IN_COLUMNS
-) -> AsyncIterator[tuple[SharedFacts, list[ReportedPart]]]:
-    """The run in a folder, or its shards in their order, and what they have in common; each as it is at one moment.
+) -> AsyncIterator[tuple[dict[str, Plan], list[ReportedPart]]]:
+    """The run in a folder, or its shards in their order, and the plans that they have in common; each as it is at one moment.
 
-    With `reads_columns` the figures of at least `fewest_pairs` are in columns, which are brought up to date first, shards side by
-    side.
-    `tell` is given what the figures of shards are without, in sentences. Raises RunError for a folder without a run, and for
-    shards that cannot be taken together.
+    With `reads_columns` the figures of at least `fewest_pairs` are in columns, which are brought up to date first, shards side
+    by side. `tell` is given what the figures of shards are without, in sentences. Raises RunError for a folder without a run, and
+    for shards that cannot be taken together.
     """
     folder = await shard_folder(path) if runs_inside(path) else None
-    directories = [RunDirectory(path)] if folder is None else list(folder.shards.values())
+    directories = [RunDirectory(path)] if folder is None else [RunDirectory(run) for run in folder.shards.values()]
     in_columns = reads_columns and await _is_worth_columns(directories, fewest_pairs, tell)
     if in_columns and len(directories) > 1:
         await _write_columns(directories)
     async with AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(reading_all([directory.path for directory in directories]))
+        plans = await _shared_plans(stores)
         parts = []
         for directory in directories:
-            store = await stack.enter_async_context(reading(directory, snapshot=True))
-            columns = None
+            store, columns = stores[directory.path], None
             if in_columns:
                 columns = await stack.enter_async_context(store.segments.updated(directory, store.pairs.cost_usd))
             parts.append(ReportedPart(store, columns))
-        facts = await shared_facts({run.path: part.store for run, part in zip(directories, parts, strict=True)})
         if folder is not None:
-            _tell_of_shards(folder, facts, tell)
-        yield facts, parts
+            await _tell_of_shards(folder, parts, tell)
+        yield plans, parts
+
+
+async def _shared_plans(stores: Mapping[Path, Store]) -> dict[str, Plan]:
+    """The plans of shards that are of one run and equally filtered; one that has not begun, and has none, is left out."""
+    facts = [await shard_facts(path, store) for path, store in stores.items()]
+    begun = [one for one in facts if one.plans]
+    for other in begun[1:]:
+        require_same_run(begun[0], other)
+        require_same_filters(begun[0], other)
+    return dict(sorted({name: plan for one in begun for name, plan in one.plans.items()}.items()))
 
 
 async def _is_worth_columns(
@@ -80,16 +102,15 @@ async def _write_columns(directories: Sequence[RunDirectory]) -> None:
         await workers.close()
 
 
-def _tell_of_shards(folder: ShardFolder, facts: SharedFacts, tell: Callable[[str], None]) -> None:
+async def _tell_of_shards(folder: ShardFolder, parts: Sequence[ReportedPart], tell: Callable[[str], None]) -> None:
     """Say which shards are missing, and what can be known only of the merged run."""
-    if folder.missing:
-        named = ", ".join(map(str, folder.missing[:_SHARDS_NAMED]))
-        others = len(folder.missing) - _SHARDS_NAMED
-        more = f" and {others:,} more" if others > 0 else ""
+    if missing := folder.missing:
         tell(
-            f"{folder.path} is without {counted(len(folder.missing), 'shard')}: {named}{more}; the figures are those of the rest"
+            f"{folder.path} is without {counted(len(missing), 'shard')}: {shards_named(missing)}; the figures are those of the "
+            "rest"
         )
-    if facts.filters is not None and facts.filters.compares_pairs:
+    in_force = [await part.store.filter_sets.in_force() for part in parts]
+    if any(FilterSettings.from_record(found[1]).compares_pairs for found in in_force if found is not None):
         tell(
             "a filter that compares pairs with each other, such as near_duplicate, has compared only those of the same "
             f"shard, and may drop more once the shards are merged: clairgen merge {folder.path} --run RUN"

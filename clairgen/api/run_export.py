@@ -131,7 +131,7 @@ async def _opened(run: Path) -> AsyncIterator[tuple[Store, Sequence[TaskShard]]]
     async with reading_shards(run) as found:
         for path, store in found.shards.items():
             await require_coverage(store, RunDirectory(path), of_shard=True)
-        yield found.together, found.missing
+        yield found.together, found.folder.missing
 
 
 async def _write_people(store: Store, writer: DatasetWriter, plans: Mapping[str, Plan]) -> None:

@@ -9,7 +9,7 @@ from clairgen.errors import InputError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.records import StoredPair
-from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading, runs_inside
+from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading, shard_folder
 from clairgen.wording import one_line_repr
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -69,7 +69,7 @@ async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = 
 
 async def find_in_shards(folder: Path | str, start: str, recipe: str | None = None) -> list[tuple[Path, StoredPair]]:
     """Made pairs as `find_pairs` finds them, in all shards in a folder, with the run directory that each is in."""
-    runs = runs_inside(Path(folder))
+    runs = (await shard_folder(Path(folder))).shards.values()
     return [(run, stored) for run in runs for stored in await find_pairs(run, start, recipe)]
 
 
@@ -80,7 +80,7 @@ async def choose_in_shards(
 
     Raises InputError as `choose_pair` does, where no shard has such pairs.
     """
-    runs, counts = runs_inside(Path(folder)), []
+    runs, counts = list((await shard_folder(Path(folder))).shards.values()), []
     refused: InputError | None = None
     for run in runs:
         try:

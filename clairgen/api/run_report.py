@@ -60,11 +60,11 @@ async def report(
     async with source_runs(runs, source or ImportOptions(), keep, tell=tell, stop=stop) as named_runs:
         for run in named_runs:
             _refuse_training(run.path)
-            async with reported_parts(run.path, reads_columns=reads_columns, tell=tell) as (facts, parts):
+            async with reported_parts(run.path, reads_columns=reads_columns, tell=tell) as (plans, parts):
                 if by is not None:
                     await _require_column(parts[0].store, run.name, by)
                 reports += await _run_report(
-                    facts.plans, parts, run, tokenizer, length_tokenizer, by, matched, None if html is None else samples
+                    plans, parts, run, tokenizer, length_tokenizer, by, matched, None if html is None else samples
                 )
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page

@@ -7,15 +7,23 @@ from pathlib import Path
 
 from clairgen.api.run_batches import BatchStatus, batches_of
 from clairgen.config.prices import PICODOLLARS
-from clairgen.errors import InUseError, RunError
+from clairgen.errors import InUseError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import pairs_in_words
 from clairgen.pipeline.import_state import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.progress import CopyState
 from clairgen.pipeline.run_log import LastSession, last_session
-from clairgen.pipeline.run_shard import run_shard
-from clairgen.store import EvaluationNumbers, RoleNumbers, RunDirectory, Spent, reading, runs_inside
+from clairgen.store import (
+    EvaluationNumbers,
+    RoleNumbers,
+    RunDirectory,
+    Spent,
+    folder_of,
+    reading,
+    run_shard,
+    runs_inside,
+)
 from clairgen.task_shard import TaskShard
 from clairgen.wording import counted, one_line_repr
 
@@ -116,7 +124,7 @@ class ShardsStatus:
     shards: list[Status]
     running: list[bool]
     together: Status
-    missing: list[TaskShard]
+    missing: Sequence[TaskShard]
     in_use: Mapping[Path, LastSession | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
@@ -131,30 +139,19 @@ class ShardsStatus:
 
 
 async def shards_status(folder: Path | str) -> ShardsStatus:
-    """Where the shards in a folder stand, as one run. Raises RunError for a run that is no shard, or one shard twice."""
-    found: dict[TaskShard, Status] = {}
+    """Where the shards in a folder stand, as one run. Raises RunError as `folder_of` does."""
+    found: dict[Path, Status] = {}
     in_use: dict[Path, LastSession | None] = {}
     for path in runs_inside(Path(folder)):
         try:
-            one = await status(path)
+            found[path] = await status(path)
         except InUseError:
             in_use[path] = last_session(RunDirectory(path).events)
-            continue
-        if one.shard is None:
-            raise RunError(f"{path} is no shard, but a run of its own; name it alone, or take it out of {folder}")
-        if (other := found.setdefault(one.shard, one)) is not one:
-            raise RunError(f"{other.run} and {path} are both shard {one.shard}; take one of them out of {folder}")
-    counts = {shard.count for shard in found}
-    if len(counts) > 1:
-        raise RunError(
-            f"{folder} has shards of {' and of '.join(map(str, sorted(counts)))}; give each run a folder of its own"
-        )
-    shards = [found[shard] for shard in sorted(found, key=lambda one: one.number)]
-    count = max(counts, default=0)
-    missing = [shard for number in range(1, count + 1) if (shard := TaskShard(number, count)) not in found]
+    known = folder_of(Path(folder), [(path, one.shard) for path, one in found.items()])
+    shards = [found[path] for path in known.shards.values()]
     sessions = [last_session(RunDirectory(one.run).events) for one in shards]
     running = [session is not None and session.running for session in sessions]
-    return ShardsStatus(shards, running, _together(Path(folder), shards), missing, in_use)
+    return ShardsStatus(shards, running, _together(Path(folder), shards), known.missing, in_use)
 
 
 def _together(folder: Path, shards: Sequence[Status]) -> Status:

@@ -11,6 +11,7 @@ from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.shards import FileFormat
 from clairgen.exporting.thoughts import Thinking, ThinkingField
 from clairgen.reporting.sanitize import plain_line
+from clairgen.task_shard import shards_named
 from clairgen.wording import counted
 
 
@@ -157,8 +158,8 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         )
     if summary.missing_shards:
         typer.echo(
-            f"Not in the folder: shard {', '.join(summary.missing_shards)}, whose pairs are lacking. When they are there, export "
-            "again with --overwrite"
+            f"Not in the folder: shard {shards_named(summary.missing_shards)}, whose pairs are lacking. When they are there, "
+            "export again with --overwrite"
         )
     typer.echo(f"Load it with: datasets.load_dataset({str(out)!r}, {next(iter(summary.rows))!r})")
 

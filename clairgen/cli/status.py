@@ -23,6 +23,7 @@ from clairgen.pipeline.progress_words import behind_words, pairs_words
 from clairgen.pipeline.run_log import LastSession, last_session, session_words
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.store.directory import RunDirectory
+from clairgen.task_shard import shards_named
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
@@ -110,9 +111,8 @@ def _print_shards(folder: Path, *, as_json: bool, watch: bool) -> None:
             soft_wrap=True,
         )
     if found.missing:
-        missing = ", ".join(map(str, found.missing))
         where = f"Not in {folder}, or one of those being written" if found.in_use else f"Not in {folder}"
-        console.print(safe_line(f"{where}: shard {missing}"), soft_wrap=True)
+        console.print(safe_line(f"{where}: shard {shards_named(found.missing)}"), soft_wrap=True)
 
 
 async def watch_run(run: Path, console: Console) -> None:

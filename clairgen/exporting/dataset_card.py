@@ -20,6 +20,7 @@ from clairgen.exporting.score_columns import SCORE_COLUMNS
 from clairgen.exporting.shards import FileFormat
 from clairgen.patterns import lazy_pattern
 from clairgen.store import HUMAN_REVISION
+from clairgen.task_shard import shards_named
 from clairgen.wording import PAPER_BIBTEX, counted
 
 _SPECIAL = lazy_pattern(r"([\\`*_{}\[\]()#!|~$@:])")
@@ -343,7 +344,7 @@ def _incomplete(summary: ExportSummary) -> list[str]:
     if summary.rows_read is not None:
         said.append(f"The tasks' source was read only in part; rows that were read: {summary.rows_read:,}.\n")
     if summary.missing_shards:
-        said.append(f"Shards of the run that were not there: {', '.join(summary.missing_shards)}.\n")
+        said.append(f"Shards of the run that were not there: {shards_named(summary.missing_shards)}.\n")
     return said
 
 

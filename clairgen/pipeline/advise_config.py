@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from clairgen.config.differences import differences, sentence
 from clairgen.config.file import parse_config
 from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.config.prices import check_budget, with_prices
@@ -10,7 +11,6 @@ from clairgen.config.role import Role
 from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.local_rewards import RewardModel
-from clairgen.pipeline.config_changes import differences, sentence
 from clairgen.pipeline.plans import role_facts
 from clairgen.recipes.judge import JUDGE_SLOTS
 from clairgen.recipes.recipe import RecipeContext

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import yaml
 
+from clairgen.config.differences import Difference, differences, sentence
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
@@ -15,7 +16,6 @@ from clairgen.config.role import Role
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.installed import __version__
-from clairgen.keys import canonical_json
 from clairgen.pipeline.import_pairs import OpenedSource, begun_import, import_into
 from clairgen.pipeline.ingest import IngestState, ingest, ingest_state, same_source, source_facts
 from clairgen.pipeline.plans import TEMPLATE_FACT, PlannedRecipe
@@ -26,7 +26,6 @@ from clairgen.records import Sampling
 from clairgen.store import Plan, Store
 from clairgen.store.metadata import TOKENIZER
 
-_LONGEST_SHOWN = 60
 _DECIDED_ELSEWHERE: Final = frozenset({"recipes", "rubric", "seed", "tasks", "import", "filters", "tokenizer"})
 _SENT: Final = frozenset(
     {"model", "revision", "system", "max_completion_tokens", "reasoning_effort", "chat_template_kwargs"}
@@ -39,15 +38,6 @@ _DEFAULTS_OF_A_ROLE = {
     for name, field in Role.model_fields.items()
     if not field.is_required() and (value := field.get_default(call_default_factory=True)) is not None
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A value that differs, by the keys that lead to it; None stands for no value."""
-
-    path: tuple[str, ...]
-    old: Any
-    new: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +57,12 @@ class PreparedRun:
     filters: FilterSettings
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """What differs between two nested mappings, in the order of the keys; `path` leads to both."""
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from differences(old, new, (*path, key))
-        elif canonical_json(_given(old)) != canonical_json(_given(new)):
-            yield Difference((*path, key), old, new)
-
-
 def may_change_requests(difference: Difference) -> bool:
     """Whether a difference between two configurations may change requests, pairs or filters; plans and filter sets say how."""
     top, *rest = difference.path
     if top != "models":
         return top in _DECIDED_ELSEWHERE
     return len(rest) < 2 or rest[1] in _SENT
-
-
-def sentence(difference: Difference) -> str:
-    """A difference as part of a message."""
-    return f"{'.'.join(difference.path)}: {_shown(difference.old)} -> {_shown(difference.new)}"
 
 
 def changes(before: Mapping[str, Plan], planned: list[PlannedRecipe]) -> list[PlanChange]:
@@ -262,14 +237,3 @@ async def _note_harmless_changes(store: Store, config: RunConfig, progress: Prog
             if not may_change_requests(difference) and difference.path != ("budget_usd",):
                 progress.note(f"{sentence(difference)} (no new requests)")
     await store.metadata.record_configuration(now)
-
-
-def _given(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The value, where an empty mapping is none: older versions did not write keys that came later."""
-    return None if value == {} else value
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    text = "nothing" if value is None else canonical_json(value)
-    text = text[1:-1] if isinstance(value, str) else text
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -14,11 +14,26 @@ from clairgen.filters.filter_settings import FilterSettings
 from clairgen.installed import __version__
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.budget_limit import BudgetLimit, remembered_limit, remembered_row
-from clairgen.pipeline.config_changes import CONFIGURED_FILTERS, differences, sentence
+from clairgen.pipeline.config_changes import CONFIGURED_FILTERS
 from clairgen.pipeline.ingest import IngestState, ingest_state, same_source, state_row
 from clairgen.pipeline.refilter import UNSETTLED, filter_again, refilter, settle_run_filters, unsettled_rows
-from clairgen.pipeline.run_shard import MERGED, run_shard
-from clairgen.store import MergedShard, MergeRecord, Plan, RunDirectory, Store, merging, reading, runs_inside, writing
+from clairgen.pipeline.run_shard import MERGED
+from clairgen.store import (
+    MergedShard,
+    MergeRecord,
+    RunDirectory,
+    ShardFacts,
+    Store,
+    merging,
+    reading,
+    require_all_tasks,
+    require_same_plans,
+    require_same_run,
+    run_shard,
+    runs_inside,
+    shard_facts,
+    writing,
+)
 from clairgen.store.metadata import SHARD, TOKENIZER
 from clairgen.task_shard import TaskShard
 from clairgen.wording import counted
@@ -43,11 +58,9 @@ class _Shard:
     directory: RunDirectory
     run_id: str
     shard: TaskShard
-    plans: Mapping[str, Plan]
+    facts: ShardFacts
     state: IngestState
     in_force: tuple[int, str] | None
-    filters_version: int | None
-    tokenizer: str | None
     configured_filters: str | None
     budget: BudgetLimit
 
@@ -76,7 +89,7 @@ async def merge_shards(
         raise RunError(f"{directory.path} cannot be merged into itself; name the folders of shards, and another --run")
     described = [await _described(shard) for shard in shards]
     for other in described[1:]:
-        _require_same(described[0], other)
+        require_same_run(described[0].facts, other.facts)
     directory.create()
     merged: dict[Path, MergedShard] = {}
     with directory.locked():
@@ -109,53 +122,24 @@ async def _described(directory: RunDirectory) -> _Shard:
                 f"{directory.path} is no shard, but a run of its own; only what generate --shard made can be merged (for "
                 "the answers of another run, give clairgen generate --reuse)"
             )
-        if state is None or not state.complete:
-            raise RunError(
-                f"{directory.path} has not read all its tasks: it was stopped before it began; run its generate again, or leave "
-                "it out"
-            )
+        facts = await shard_facts(directory.path, store)
+        require_all_tasks(facts)
+        assert state is not None, "all its tasks were read"  # noqa: S101 - as was just required
         if found := [one for one in await store.batches.all(open_only=True) if one.requests]:
             raise RunError(
                 f"{directory.path} has {counted(len(found), 'open batch', 'open batches')} at a provider, whose answers would be "
                 f"requested again; run its generate until they are collected, or clairgen batches {directory.path} --cancel"
             )
-        in_force = await store.filter_sets.in_force()
         return _Shard(
             directory,
             run_id,
             shard,
-            await store.metadata.plans(),
+            facts,
             state,
-            in_force,
-            await store.filter_sets.version(in_force[0]) if in_force else None,
-            await store.metadata.get(TOKENIZER),
+            await store.filter_sets.in_force(),
             await store.metadata.get(CONFIGURED_FILTERS),
             await remembered_limit(store),
         )
-
-
-def _require_same(one: _Shard, other: _Shard) -> None:
-    """Raise RunError where two shards are not of one run: other plans, or other tasks."""
-    require_same_plans(one.plans, other.plans, one.directory.path, other.directory.path)
-    names = one.directory.path, other.directory.path
-    if not same_source(one.state.source, other.state.source) or _rows(one.state) != _rows(other.state):
-        raise RunError(
-            f"{names[1]} has other tasks than {names[0]}: its source was another one, or has changed; merge only shards of one "
-            "source"
-        )
-
-
-def require_same_plans(one: Mapping[str, Plan], other: Mapping[str, Plan], name: Path, name_of_other: Path) -> None:
-    """Raise RunError unless the plans of two shards, of these names, are the same."""
-    before, now = ({recipe: dict(plan.facts) for recipe, plan in plans.items()} for plans in (one, other))
-    if changed := "; ".join(map(sentence, differences(before, now))):
-        raise RunError(
-            f"{name_of_other} was made by other plans than {name} ({changed}); only shards of one configuration go together"
-        )
-
-
-def _rows(state: IngestState) -> tuple[int, int, int]:
-    return state.rows, state.duplicates, state.bad_rows
 
 
 async def _lacking(store: Store, read: IngestState) -> int:
@@ -178,14 +162,14 @@ async def _prepare(store: Store, run: RunDirectory, shard: _Shard) -> None:
         raise RunError(f"--run {run.path} is a run of its own; name a new folder for the merged run")
     if plans := await store.metadata.plans():
         made = {recipe: plan for recipe, plan in plans.items() if plan.imported_from is None}
-        require_same_plans(made, shard.plans, run.path, shard.directory.path)
+        require_same_plans(made, shard.facts.plans, run.path, shard.directory.path)
     state = await ingest_state(store)
     if state is not None and not same_source(state.source, shard.state.source):
         raise RunError(f"{shard.directory.path} has other tasks than {run.path}; merge only shards of one source")
     if await store.filter_sets.in_force() is None and shard.in_force is not None:
         settings = FilterSettings.from_record(shard.in_force[1])
-        await refilter(store, settings, shard.tokenizer or DEFAULT_TOKENIZER)
-        await store.metadata.put(TOKENIZER, shard.tokenizer or DEFAULT_TOKENIZER)
+        await refilter(store, settings, shard.facts.tokenizer or DEFAULT_TOKENIZER)
+        await store.metadata.put(TOKENIZER, shard.facts.tokenizer or DEFAULT_TOKENIZER)
     if await store.metadata.get(CONFIGURED_FILTERS) is None and shard.configured_filters is not None:
         await store.metadata.put(CONFIGURED_FILTERS, shard.configured_filters)
 
@@ -196,7 +180,7 @@ async def _merge(run: RunDirectory, shard: _Shard) -> MergedShard:
     async with reading(run) as store:
         known = await store.metadata.get(key)
         record = MergeRecord(str(shard.shard), "") if known is None else MergeRecord.from_json(known)
-        findings = await _same_findings(store, shard)
+        findings = await _same_findings(run.path, store, shard)
         meta = await _meta(store, shard, is_new=known is None)
     record = replace(record, path=str(shard.directory.path))
     with shard.directory.locked():
@@ -204,15 +188,13 @@ async def _merge(run: RunDirectory, shard: _Shard) -> MergedShard:
             return await merger.merge(shard.directory.database, record, findings=findings, meta=meta, key=key)
 
 
-async def _same_findings(store: Store, shard: _Shard) -> tuple[int, int] | None:
+async def _same_findings(run: Path, store: Store, shard: _Shard) -> tuple[int, int] | None:
     """The filter sets in force in a shard and in the run; None where they may find other things in the same pair."""
     in_force = await store.filter_sets.in_force()
     if in_force is None or shard.in_force is None:
         return None
-    same = FilterSettings.from_record(in_force[1]) == FilterSettings.from_record(shard.in_force[1])
-    same &= await store.filter_sets.version(in_force[0]) == shard.filters_version
-    same &= await store.metadata.get(TOKENIZER) == shard.tokenizer
-    return (shard.in_force[0], in_force[0]) if same else None
+    is_same = shard.facts.is_filtered_as(await shard_facts(run, store))
+    return (shard.in_force[0], in_force[0]) if is_same else None
 
 
 async def _meta(store: Store, shard: _Shard, *, is_new: bool) -> dict[str, str]:

@@ -8,18 +8,12 @@ from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, RunError
 from clairgen.pipeline.ingest import IngestState, ingest_state, same_source
 from clairgen.records import Task
-from clairgen.store import Store
+from clairgen.store import Store, run_shard
 from clairgen.store.metadata import SHARD
 from clairgen.task_shard import TaskShard
 
 MERGED: Final = "merged:"
 """Metadata key, with the id of a shard's run: what was merged from it."""
-
-
-async def run_shard(store: Store) -> TaskShard | None:
-    """The shard that a run is; None for a run of all tasks."""
-    value = await store.metadata.get(SHARD)
-    return None if value is None else TaskShard.parse(value)
 
 
 async def shard_of_session(

@@ -11,10 +11,10 @@ from clairgen.copies import COPY_SECONDS
 from clairgen.errors import ConfigError, RunError
 from clairgen.keys import digest
 from clairgen.pipeline.generate import Options
-from clairgen.pipeline.run_shard import MERGED, run_shard
+from clairgen.pipeline.run_shard import MERGED
 from clairgen.pipeline.session import DRAIN_SECONDS
 from clairgen.ray_cluster import OnRay
-from clairgen.store import RunDirectory, reading
+from clairgen.store import RunDirectory, reading, run_shard
 from clairgen.task_shard import TaskShard
 from clairgen.whole_files import write_whole
 

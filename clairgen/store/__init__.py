@@ -28,6 +28,19 @@ from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, r
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.search_words import SearchWords, search_words
 from clairgen.store.segment_figures import Bins, MetricSums, OutcomeFigures, SegmentFigures, figures_connection
+from clairgen.store.shard_folder import (
+    ShardFacts,
+    ShardFolder,
+    folder_of,
+    reading_all,
+    require_all_tasks,
+    require_same_filters,
+    require_same_plans,
+    require_same_run,
+    run_shard,
+    shard_facts,
+    shard_folder,
+)
 from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
 from clairgen.store.shard_stores import ShardStores, reading_shards, shards_in_words
 from clairgen.store.source_index import SourceIndex
@@ -99,6 +112,8 @@ __all__ = [
     "SegmentFigures",
     "SegmentFolder",
     "Sent",
+    "ShardFacts",
+    "ShardFolder",
     "ShardStores",
     "SortKey",
     "SourceIndex",
@@ -112,6 +127,7 @@ __all__ = [
     "VoteNumbers",
     "WaitingLine",
     "figures_connection",
+    "folder_of",
     "index_file",
     "majority",
     "merging",
@@ -121,11 +137,19 @@ __all__ = [
     "now",
     "one_spelling",
     "reading",
+    "reading_all",
     "reading_index",
     "reading_shards",
+    "require_all_tasks",
+    "require_same_filters",
+    "require_same_plans",
+    "require_same_run",
     "revision_pair_id",
+    "run_shard",
     "runs_inside",
     "search_words",
+    "shard_facts",
+    "shard_folder",
     "shards_in_words",
     "short_write",
     "syncing",

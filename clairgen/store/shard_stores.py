@@ -1,4 +1,4 @@
-"""The shards in a folder, read as one run: what a merged run would have, in its order, without a copy of it.
+"""The shards in a folder read as one store: what a merged run would have, in its order, without a copy of it.
 
 Pairs come from all shards side by side, in the order of their tasks, and filters that compare pairs look at all of them. Only
 what an export and lint read is there: anything else of such a store is an AttributeError, and never what one of the shards says.
@@ -6,46 +6,51 @@ what an export and lint read is there: anything else of such a store is an Attri
 
 import contextlib
 import heapq
-import json
-import resource
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import RunFilters
 from clairgen.records import StoredPair, Task, Variant
 from clairgen.store.advice import Advice, AdviceNumbers
 from clairgen.store.completions import Completions, Thoughts
-from clairgen.store.directory import RunDirectory, runs_inside
-from clairgen.store.metadata import SHARD, SOURCE, TOKENIZER, FilterSets, Metadata, Plan
+from clairgen.store.directory import runs_inside
+from clairgen.store.metadata import SOURCE, TOKENIZER, FilterSets, Metadata, Plan
 from clairgen.store.pairs import Pairs
 from clairgen.store.revisions import HUMAN_REVISION, Revision, Revisions
 from clairgen.store.scores import Scores
-from clairgen.store.store import Store, reading
+from clairgen.store.shard_folder import (
+    ShardFolder,
+    folder_of,
+    reading_all,
+    require_all_tasks,
+    require_same_filters,
+    require_same_run,
+    run_shard,
+    shard_facts,
+)
+from clairgen.store.store import Store
 from clairgen.store.tasks import Tasks
 from clairgen.store.votes import RecordedVote, Vote, Votes
-from clairgen.task_shard import TaskShard
+from clairgen.task_shard import shards_named
 from clairgen.wording import counted
 
 _PAIRS_IN_MEMORY: Final = 8192
-_FILES_OF_A_SHARD: Final = 3
 Placed = tuple[int, StoredPair]
 """A pair and its position in the order of tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardStores:
-    """The stores of the shards in `folder`, by their run directories, and one store of them all; `missing` are not there."""
+    """The stores of the shards in a folder, by their run directories, and one store of them all."""
 
-    folder: Path
-    shards: dict[Path, Store]
+    folder: ShardFolder
+    shards: Mapping[Path, Store]
     together: Store
-    missing: tuple[TaskShard, ...] = ()
 
 
 @asynccontextmanager
@@ -55,96 +60,24 @@ async def reading_shards(folder: Path) -> AsyncIterator[ShardStores]:
     Raises RunError for a folder with anything that is no shard, with a shard twice, or with shards of several runs: of other
     numbers of shards, other recipes, plans or tasks, or other filters.
     """
-    runs = runs_inside(folder)
-    _allow_files(len(runs) * _FILES_OF_A_SHARD)
-    async with AsyncExitStack() as stack:
-        shards = {path: await stack.enter_async_context(reading(RunDirectory(path), snapshot=True)) for path in runs}
-        described = {path: await _described(path, store) for path, store in shards.items()}
-        missing = _missing(folder, {path: one.shard for path, one in described.items()})
-        first, *others = described
+    async with reading_all(runs_inside(folder)) as stores:
+        found = folder_of(folder, [(path, await run_shard(store)) for path, store in stores.items()])
+        shards = {path: stores[path] for path in found.shards.values()}
+        first, *others = [await shard_facts(path, store) for path, store in shards.items()]
+        for one in (first, *others):
+            require_all_tasks(one)
         for other in others:
-            _require_same(first, described[first], other, described[other])
-        yield ShardStores(folder, shards, _together(list(shards.values())), missing)
+            require_same_run(first, other)
+            require_same_filters(first, other)
+        yield ShardStores(found, shards, _together(list(shards.values())))
 
 
 def shards_in_words(stores: ShardStores) -> str:
     """How many shards there are, and which are not in the folder."""
     found = counted(len(stores.shards), "shard")
-    if not stores.missing:
+    if not (missing := stores.folder.missing):
         return f"all {found}" if len(stores.shards) > 1 else found
-    return f"{found}, without {', '.join(map(str, stores.missing))}, not in {stores.folder}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Described:
-    """Which shard a run is, and what has to be the same in all of them."""
-
-    shard: TaskShard
-    plans: dict[str, Any]
-    tasks: tuple[Any, ...]
-    filters: tuple[Any, ...]
-
-
-async def _described(path: Path, store: Store) -> _Described:
-    shard, source = await store.metadata.get(SHARD), json.loads(await store.metadata.get(SOURCE) or "null")
-    if shard is None:
-        raise RunError(
-            f"{path} is no shard, but a run of its own; name it alone, or take it out of the folder of shards"
-        )
-    if source is None or not source["complete"]:
-        raise RunError(
-            f"{path} has not read all its tasks: it was stopped before it began; run its generate again, or leave it out"
-        )
-    in_force = await store.filter_sets.in_force()
-    return _Described(
-        TaskShard.parse(shard),
-        {name: dict(plan.facts) for name, plan in (await store.metadata.plans()).items() if name != HUMAN_REVISION},
-        ({**source["source"], "touched": None}, source["rows"], source["duplicates"], source["bad_rows"]),
-        (
-            FilterSettings.from_record(in_force[1]) if in_force else None,
-            await store.filter_sets.version(in_force[0]) if in_force else None,
-            await store.metadata.get(TOKENIZER),
-        ),
-    )
-
-
-def _missing(folder: Path, shards: dict[Path, TaskShard]) -> tuple[TaskShard, ...]:
-    counts = sorted({shard.count for shard in shards.values()})
-    if len(counts) > 1:
-        raise RunError(f"{folder} has shards of {' and of '.join(map(str, counts))}; give each run a folder of its own")
-    found: dict[TaskShard, Path] = {}
-    for path, shard in shards.items():
-        if (other := found.setdefault(shard, path)) is not path:
-            raise RunError(f"{other} and {path} are both shard {shard}; take one of them out of {folder}")
-    every = (TaskShard(number, counts[0]) for number in range(1, counts[0] + 1))
-    return tuple(shard for shard in every if shard not in found)
-
-
-def _require_same(path: Path, one: _Described, path_of_other: Path, other: _Described) -> None:
-    for what, differ, instead in (
-        ("recipes or plans", one.plans != other.plans, "name only shards of one configuration"),
-        ("tasks", one.tasks != other.tasks, "name only shards of one source"),
-        (
-            "filters",
-            one.filters != other.filters,
-            "apply the same to all with clairgen filter, or merge the shards first",
-        ),
-    ):
-        if differ:
-            raise RunError(f"{path_of_other} has other {what} than {path}; {instead}")
-
-
-def _allow_files(needed: int) -> None:
-    """Raise the limit of open files of this process as far as it may be, if so many more do not fit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = needed + 256
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        raise RunError(
-            f"so many shards take {wanted:,} open files, and {hard:,} are allowed (ulimit -n); merge some of them"
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return f"{found}, without {shards_named(missing)}, not in {stores.folder.path}"
 
 
 def _together(shards: Sequence[Store]) -> Store:

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from clairgen import api
+from clairgen.api.run_status import shards_status
 from clairgen.errors import InputError, RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.merge_shards import merge_shards
 from clairgen.pipeline.refilter import filter_pairs
+from clairgen.pipeline.run_shard import settle_shard
 from clairgen.reporting.lint.lint_pairs import lint
-from clairgen.store import Vote
-from clairgen.task_shard import TaskShard
+from clairgen.store import RunDirectory, Vote, folder_of, writing
+from clairgen.task_shard import TaskShard, shards_named
 from tests.cli.commands import clairgen
 from tests.pipeline.test_shards import answered
 from tests.runs import config, questions, write_tasks
@@ -108,6 +110,37 @@ async def test_votes_and_edits_of_all_shards_are_exported(shards: Path, tmp_path
         assert (tmp_path / "of-folder" / name).read_text() == (tmp_path / "of-merged" / name).read_text()
 
 
+async def test_a_report_has_what_only_one_shard_has(shards: Path) -> None:
+    second = runs(shards)[1]
+    pair = (await api.made_pairs(second, "clair"))[0]
+    await api.revise(second, pair.id, "A better answer.", "ada")
+    assert {report.recipe: report.n for report in await api.report(shards)}["human-revision"] == 1
+
+
+async def test_a_shard_that_has_not_begun_is_in_status_and_report_and_not_exported(
+    shards: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(shards / "2")
+    directory = RunDirectory(shards / "2")
+    directory.create()
+    async with writing(directory) as store:
+        await settle_shard(store, TaskShard(2, SHARDS))
+    found = await shards_status(shards)
+    assert ([one.tasks > 0 for one in found.shards], found.missing) == ([True, False, True], ())
+    told: list[object] = []
+    assert (await api.report(shards, tell=told.append))[0].n > 0
+    assert "without" not in str(told)
+    with pytest.raises(RunError, match="2 has not read all its tasks"):
+        await api.export(shards, tmp_path / "out")
+
+
+def test_of_many_missing_shards_ten_are_named() -> None:
+    missing = folder_of(Path("runs"), [(Path("runs/3"), TaskShard(3, 1000))]).missing
+    assert (len(missing), missing[0]) == (999, TaskShard(1, 1000))
+    assert shards_named(missing[:2]) == "1/1000, 2/1000"
+    assert shards_named(missing).endswith(", 11/1000 and 989 more")
+
+
 async def test_lint_of_a_folder_finds_what_it_finds_in_the_merged_run(shards: Path, tmp_path: Path) -> None:
     found = await lint(shards, recipe="clair")
     await merge_shards([shards], tmp_path / "merged")
@@ -147,12 +180,13 @@ async def test_missing_shards_are_said(shards: Path, tmp_path: Path) -> None:
 
 async def test_what_is_no_folder_of_one_runs_shards_is_refused(shards: Path, tmp_path: Path) -> None:
     async def refused(message: str) -> None:
-        for read in (api.export(shards, tmp_path / "out"), lint(shards, recipe="clair")):
+        for read in (api.export(shards, tmp_path / "out"), lint(shards, recipe="clair"), api.report(shards)):
             with pytest.raises(RunError, match=message):
                 await read
 
     shutil.copytree(shards / "1", shards / "again")
     await refused("1 and .*again are both shard 1/3; take one of them out")
+    assert "are both shard 1/3" in (await clairgen("show", shards)).err
     shutil.rmtree(shards / "again")
     async with ScriptedEndpoint(answered) as endpoint:
         tasks = tmp_path / "tasks.jsonl"
@@ -160,7 +194,7 @@ async def test_what_is_no_folder_of_one_runs_shards_is_refused(shards: Path, tmp
             ("whole", ROWS, None, {}, "whole is no shard, but a run of its own"),
             ("of-two", ROWS, TaskShard(1, 2), {}, "has shards of 2 and of 3"),
             ("tasks", [*ROWS, "One more?"], TaskShard(2, 3), {}, "tasks has other tasks than"),
-            ("plans", ROWS, TaskShard(2, 3), {"target": {"max_tokens": 50}}, "plans has other recipes or plans than"),
+            ("plans", ROWS, TaskShard(2, 3), {"target": {"max_tokens": 50}}, "plans was made by other plans than"),
         ):
             settings = config(endpoint.url, write_tasks(tasks, rows), **changes)
             shutil.move(shards / "2", tmp_path / "second")
@@ -169,7 +203,9 @@ async def test_what_is_no_folder_of_one_runs_shards_is_refused(shards: Path, tmp
             shutil.rmtree(shards / name)
             shutil.move(tmp_path / "second", shards / "2")
     await filter_pairs(shards / "2", FilterSettings({"length_ratio": {"action": "off"}}))
-    await refused("2 has other filters than .*; apply the same to all with clairgen filter, or merge the shards first")
+    await refused(
+        "2 has other filters in force than .*; apply the same to both with clairgen filter, or merge the shards"
+    )
 
 
 async def test_shards_that_have_no_pair_yet_and_unknown_recipes(shards: Path, tmp_path: Path) -> None:
