@@ -18,8 +18,8 @@ from clairgen.ray_cluster import OnRay
 from clairgen.ray_cluster.equal_shares import share_of, share_sentence
 from clairgen.ray_cluster.model_replicas import RemoteReplica, Replicas, Serving, at_replicas, vllm_words
 from clairgen.ray_cluster.ray_session import (
+    NodeFolder,
     RemoteActor,
-    ShardFolder,
     gpus_of_cluster,
     living_nodes,
     start_replica,
@@ -58,7 +58,7 @@ async def shards_made(
             ShardJob(shard, configuration.yaml, words, copy_of(options.copy_to, shard))
             for shard in (TaskShard(number, count) for number in range(1, count + 1))
         ]
-        folder = ShardFolder(
+        folder = NodeFolder(
             run.name,
             kept=str(run.shards) if options.copy_to is None else None,
             local=str(on_ray.local_folder) if on_ray.local_folder is not None else None,

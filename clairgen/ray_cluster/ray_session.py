@@ -95,7 +95,7 @@ async def wait_for_nodes(
 
 
 @dataclass(frozen=True, slots=True)
-class ShardFolder:
+class NodeFolder:
     """Where a node keeps a run's shards, under its `name`: in `local` or Ray's temporary folder.
 
     Without a durable copy it is the folder `kept`, which only nodes on the `machine` of the command have.
@@ -110,7 +110,7 @@ class ShardFolder:
 class ShardActor(ShardProcess):
     """A shard's process as an actor."""
 
-    def __init__(self, job: ShardJob, folder: ShardFolder) -> None:
+    def __init__(self, job: ShardJob, folder: NodeFolder) -> None:
         context = ray.get_runtime_context()
         node_id = context.get_node_id()
         self._is_lost_with_node = folder.kept is not None and platform.node() != folder.machine
@@ -182,7 +182,7 @@ class RemoteActor:
         ray.kill(self._actor)
 
 
-def start_shard(job: ShardJob, folder: ShardFolder, cpus: float) -> RemoteActor:
+def start_shard(job: ShardJob, folder: NodeFolder, cpus: float) -> RemoteActor:
     """Give a shard to Ray, which places it as soon as a node has so many CPUs to spare."""
     placed = ray.remote(ShardActor).options(
         num_cpus=cpus, max_restarts=-1, max_task_retries=-1, max_concurrency=_CALLS, scheduling_strategy="SPREAD"

@@ -42,7 +42,7 @@ from clairgen.store.shard_folder import (
     shard_folder,
 )
 from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
-from clairgen.store.shard_stores import ShardStores, reading_shards, shards_in_words
+from clairgen.store.shard_stores import reading_shards, shards_in_words
 from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
@@ -114,7 +114,6 @@ __all__ = [
     "Sent",
     "ShardFacts",
     "ShardFolder",
-    "ShardStores",
     "SortKey",
     "SourceIndex",
     "Spending",
