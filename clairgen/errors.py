@@ -148,7 +148,14 @@ class CopyStoppedError(RunStoppedError):
 
 
 class TakenOverError(CopyStoppedError):
-    """Another session keeps the copy by now, restored from it: go on there."""
+    """Another session keeps the copy by now, or nobody, since it was deleted.
+
+    `goes_on_elsewhere` says whether that session was restored from the copy and makes what is left.
+    """
+
+    def __init__(self, message: str, *, goes_on_elsewhere: bool = True) -> None:
+        super().__init__(message)
+        self.goes_on_elsewhere = goes_on_elsewhere
 
 
 class DetachedError(RunStoppedError):

@@ -181,7 +181,7 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
-    elif isinstance(summary.stopped_by, TakenOverError):
+    elif isinstance(summary.stopped_by, TakenOverError) and summary.stopped_by.goes_on_elsewhere:
         typer.echo("The session that keeps the copy by now makes what is left.")
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")

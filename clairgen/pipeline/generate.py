@@ -16,7 +16,7 @@ from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
-from clairgen.pipeline.copy_takeover import storage_of
+from clairgen.pipeline.copy_takeover import check_copy, storage_of
 from clairgen.pipeline.detaching import batches_that_go_on, check_detach, leaving, note_batches_of_others
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
@@ -139,7 +139,7 @@ async def generate(
         keeps_log=storage is not None,
     ) as held:
         store, stopping = held.store, Stop(stop)
-        copy = await held.stack.enter_async_context(keeping(held, storage, options.copy_every, stopping))
+        await check_copy(held, storage)
         shard = await shard_of_session(store, directory.path, options.shard, config)
         if shard is not None and options.shard is None:
             progress.note(f"the run is shard {shard}, and goes on as that")
@@ -162,6 +162,8 @@ async def generate(
             imports=imports,
         )
         directory.save_config(config_yaml(config))
+        # A command that is refused takes the copy from nobody, so all that may refuse it comes before.
+        copy = await held.stack.enter_async_context(keeping(held, storage, options.copy_every, stopping))
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)

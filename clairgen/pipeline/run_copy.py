@@ -28,6 +28,7 @@ from clairgen.pipeline.session import Session
 _LEAST_BEHIND: Final = 60.0
 _INTERVALS_BEHIND: Final = 10
 _LOOK_SECONDS: Final = 0.5
+_CHECK_SECONDS: Final = 60.0  # storages that delete what is old do so once a day, so a listing each minute is enough
 _LEAST_WAIT_SECONDS: Final = 0.05
 _CLOSE_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 1.0  # the filters of all pairs are one transaction
@@ -88,6 +89,7 @@ class RunCopy:
         self._wake = asyncio.Event()
         self._stepped = asyncio.Event()
         self._began = self._clock()
+        self._checked: float | None = self._began
         self._up_to: float | None = None
         self._failing: str | None = None
         self._failures = 0
@@ -128,6 +130,7 @@ class RunCopy:
     async def finish(self, stopped_by: RunStoppedError | UserError | None) -> RunStoppedError | UserError | None:
         """Bring the copy up to all that is committed, and say that it is; what stopped the session, which may be the copy."""
         wanted = went_on = self._clock()
+        self._checked = None
         written, most = self._shipper.bytes_written, most_behind(self._every)
         while self._taken_over is None and (self._up_to is None or self._up_to < wanted):
             if written != self._shipper.bytes_written:
@@ -207,6 +210,9 @@ class RunCopy:
         looked = self._clock()
         try:
             await self._do(self._shipper.ship)
+            if self._checked is None or looked - self._checked > _CHECK_SECONDS:
+                await self._do(self._shipper.check_objects)
+                self._checked = looked
             self._is_up_to(looked)
             if self._shipper.has_long_log:
                 await self._do(self._shipper.move_log)

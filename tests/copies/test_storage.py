@@ -57,6 +57,17 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(address: str) -> N
     assert "me@" not in str(raised.value)
 
 
+@pytest.mark.parametrize("address", ["", "~/copy", "~me/copy", "s3:/bucket/run", "file:/folder", "file://folder/copy"])
+def test_what_would_be_a_folder_elsewhere_than_it_says_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError):
+        open_storage(address)
+
+
+@pytest.mark.parametrize("address", ["./s3:/x", "run 12:30/copy", "./~/copy", "a/~b", "local:///folder"])
+def test_other_folders_are_folders(address: str) -> None:
+    assert isinstance(open_storage(address), FolderStorage)
+
+
 @pytest.mark.parametrize("address", ["s4://bucket/run", "s3://bucket/run"])
 def test_a_protocol_without_its_package_is_one_sentence(address: str) -> None:
     with pytest.raises(CopyError, match=address):
