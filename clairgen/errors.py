@@ -18,7 +18,7 @@
         ├── EndpointsError             the endpoints' fault; exit code 3
         ├── BudgetError                the next request does not fit the budget; exit code 2
         ├── CopyStoppedError           the copy of the run is too far behind; exit code 4
-        │   └── TakenOverError         another session keeps the copy by now; exit code 4
+        │   └── TakenOverError         another session keeps the copy, or it is gone; exit code 4
         ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
         └── DrainedError               the user stopped the run; exit code 130
 

@@ -155,8 +155,8 @@ class Shipper:
         if gone := len(needed - names):
             self._begin_stream()
             raise CopyError(
-                f"the copy at {self._storage.address} lacks {counted(gone, 'object')} of those written to it, so it is made again; "
-                "see that nothing else deletes there"
+                f"the copy at {self._storage.address} lacks {counted(gone, 'object')} of those written to it, so it is made "
+                "again; see that nothing else deletes there"
             )
 
     @property

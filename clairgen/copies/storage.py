@@ -19,6 +19,8 @@ from clairgen.whole_files import write_whole
 
 _LONGEST_DETAIL: Final = 200
 _SEPARATOR: Final = "://"
+_CHAIN: Final = "::"  # of fsspec, whose first part urlsplit would take for all of the scheme
+_WITH_CONTAINER: Final = ("abfs", "abfss")  # abfs://container@account.dfs.core.windows.net/folder
 _LOCAL: Final = ("file", "local")
 _NO_FOLDER: Final = re.compile(r"~[^/]*|[A-Za-z][A-Za-z0-9+.-]+:(?=/|$)")  # a shell leaves --copy-to=~/copy as it is
 
@@ -55,8 +57,13 @@ def open_storage(address: str) -> Storage:
     if _SEPARATOR not in address:
         _check_folder(address)
         return FolderStorage(Path(address), address)
+    if _CHAIN in address:
+        raise ConfigError(
+            f"the address of the copy has {_CHAIN} in it; name one storage alone, such as s3://bucket/run"
+        )
     parts = urlsplit(address)
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    user, _, _ = parts.netloc.rpartition("@")
+    if (user and (parts.scheme not in _WITH_CONTAINER or ":" in user)) or parts.query or parts.fragment:
         where = f"{parts.scheme}{_SEPARATOR}{parts.netloc.rpartition('@')[2]}{parts.path}"
         raise ConfigError(
             f"the address of the copy has more than a place in it; name {where} alone, and give credentials by the environment, "

@@ -136,7 +136,6 @@ async def generate(
         runtime,
         log_texts=options.log_texts,
         drain_seconds=options.drain_seconds,
-        keeps_log=storage is not None,
     ) as held:
         store, stopping = held.store, Stop(stop)
         await check_copy(held, storage)

@@ -61,6 +61,7 @@ async def keeping(
         yield NoCopy()
         return
     epoch = await taken_over(held, storage)
+    await held.store.leave_log()
     shipper = Shipper(held.directory, storage, epoch)
     kept = RunCopy(held, storage, shipper, every, stop)
     held.progress.copy, held.store.copy.reached = kept.state, kept.reached

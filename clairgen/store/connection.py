@@ -43,19 +43,14 @@ async def transaction(connection: aiosqlite.Connection) -> AsyncIterator[None]:
         raise
 
 
-async def open_writer(path: Path, *, keeps_log: bool = False) -> aiosqlite.Connection:
-    """Open for writing, creating and migrating the database as needed. Only the holder of the run's lock may do this.
-
-    A connection that `keeps_log` leaves it to others to move the write-ahead log into the database.
-    """
+async def open_writer(path: Path) -> aiosqlite.Connection:
+    """Open for writing, creating and migrating the database as needed. Only the holder of the run's lock may do this."""
     refuse_network_file_system(path)
     with store_errors(path):
         connection = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
         try:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
-            if keeps_log:
-                await connection.execute("PRAGMA wal_autocheckpoint = 0")
             await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
             for name, (arguments, function) in FUNCTIONS.items():
                 await connection.create_function(name, arguments, function, deterministic=True)

@@ -68,6 +68,20 @@ def test_other_folders_are_folders(address: str) -> None:
     assert isinstance(open_storage(address), FolderStorage)
 
 
+@pytest.mark.parametrize(
+    "address", ["simplecache::s3://key:secret@b/r", "abfs://c:secret@account/r", "abfs://c@a/r?secret"]
+)
+def test_neither_a_chain_nor_a_container_hides_a_secret(address: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        open_storage(address)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_container_before_its_account_is_no_user() -> None:
+    with pytest.raises(CopyError, match="needs the package of its protocol"):
+        open_storage("abfs://container@account.dfs.core.windows.net/run")
+
+
 @pytest.mark.parametrize("address", ["s4://bucket/run", "s3://bucket/run"])
 def test_a_protocol_without_its_package_is_one_sentence(address: str) -> None:
     with pytest.raises(CopyError, match=address):
