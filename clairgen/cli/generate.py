@@ -248,7 +248,7 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     command += ["--shard", str(options.shard)] if options.shard is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
-    command += ["--copy-to", options.copy_to] if options.copy_to is not None else []
+    command += ["--copy-to", str(options.copy_to)] if options.copy_to is not None else []
     command += ["--copy-every", f"{options.copy_every:g}"] if options.copy_every != COPY_SECONDS else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--detach"] if options.detach else []

@@ -163,7 +163,16 @@ class FolderStorage:
                 file.unlink(missing_ok=True)
                 for above in file.relative_to(self.folder).parents[:-1]:
                     with contextlib.suppress(OSError):  # not empty
-                        (self.folder / above).rmdir()
+                        _remove_folder(self.folder / above)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder that has nothing but what kills left of writing objects into it. Raises OSError for any other."""
+    left = list(folder.iterdir())
+    if all(path.name.startswith(".") and path.name.endswith(".partial") for path in left):
+        for path in left:
+            path.unlink()
+    folder.rmdir()
 
 
 class _RemoteStorage:

@@ -1,5 +1,7 @@
 """Before a session keeps a copy of its run: a new run directory is restored from it, and the copy of this run taken over."""
 
+from pathlib import Path
+
 from clairgen.copies.epochs import KNOWN, begin_epoch, newest_epoch, next_epoch, tokens_of, tokens_text
 from clairgen.copies.objects import Epoch
 from clairgen.copies.restoring import check_may_go_on, holds_run, is_restorable_into, restore
@@ -11,14 +13,14 @@ from clairgen.pipeline.session import Session
 from clairgen.store import RunDirectory, now
 
 
-async def storage_of(address: str | None, directory: RunDirectory, progress: Progress) -> Storage | None:
+async def storage_of(address: str | Path | None, directory: RunDirectory, progress: Progress) -> Storage | None:
     """The storage at an address, if there is one; a run that has no folder yet, or an empty one, is restored from a copy there.
 
     Raises CopyError, RunError, and ConfigError as `open_storage` does.
     """
     if address is None:
         return None
-    storage = open_storage(address)
+    storage = open_storage(str(address))
     if isinstance(storage, FolderStorage):
         copy, run = storage.folder.resolve(), directory.path.resolve()
         if copy.is_relative_to(run):

@@ -90,7 +90,7 @@ class Options:
     no_budget: bool = False
     detach: bool = False
     shard: TaskShard | None = None
-    copy_to: str | None = None
+    copy_to: Path | str | None = None
     copy_every: float = COPY_SECONDS
     jobs: int | None = None
 

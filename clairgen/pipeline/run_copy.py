@@ -31,6 +31,7 @@ _LOOK_SECONDS: Final = 0.5
 _CHECK_SECONDS: Final = 60.0  # storages that delete what is old do so once a day, so a listing each minute is enough
 _LEAST_WAIT_SECONDS: Final = 0.05
 _CLOSE_SECONDS: Final = 5.0
+_STOPPED_SECONDS: Final = 10.0  # between two looks
 _PAUSE_SECONDS: Final = 1.0  # the filters of all pairs are one transaction
 
 T = TypeVar("T")
@@ -92,6 +93,7 @@ class RunCopy:
         self._began = self._clock()
         self._checked: float | None = self._began
         self._up_to: float | None = None
+        self._stopped = 0.0
         self._failing: str | None = None
         self._failures = 0
         self._taken_over: TakenOverError | None = None
@@ -174,11 +176,17 @@ class RunCopy:
             awaited[0].cancel()
 
     async def watch(self) -> None:
-        """Stop the session once the copy is too far behind, also while a call to its storage hangs, until cancelled."""
-        most = most_behind(self._every)
+        """Stop the session once the copy is too far behind, also while a call to its storage hangs, until cancelled.
+
+        Time in which the whole process was stopped, as a scheduler does it, does not count: nothing was committed in it.
+        """
+        most, loop = most_behind(self._every), asyncio.get_running_loop()
         while self._stop.error is None:
+            looked, looked_at = self._clock(), loop.time()
             await asyncio.sleep(_LOOK_SECONDS)
-            if self.behind_seconds > most and (self._up_to is not None or self._failing is not None):
+            if loop.time() - looked_at > _STOPPED_SECONDS:
+                self._stopped += self._clock() - looked
+            if self.behind_seconds - self._stopped > most and (self._up_to is not None or self._failing is not None):
                 self._stop.because_of(
                     CopyStoppedError(
                         f"the copy at {self._address} is {self.behind_seconds:,.0f} s behind, more than the {most:g} s that it "
@@ -236,7 +244,7 @@ class RunCopy:
 
     def _is_up_to(self, looked: float) -> None:
         if self._shipper.is_restorable:
-            self._up_to = looked
+            self._up_to, self._stopped = looked, 0.0
 
     async def _step_of_snapshot(self) -> None:
         if self._snapshot is None:

@@ -57,6 +57,19 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(address: str) -> N
     assert "me@" not in str(raised.value)
 
 
+def test_what_kills_left_goes_with_the_last_object_of_a_folder(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    for name in ("old/1", "old/2", "new/1"):
+        storage.put(name, b"")
+    for left in (tmp_path / "old" / ".2.77.partial", tmp_path / "new" / ".2.78.partial"):
+        left.write_bytes(b"half")
+    storage.delete(["old/1"])
+    assert (tmp_path / "old" / ".2.77.partial").exists()
+    storage.delete(["old/2"])
+    assert not (tmp_path / "old").exists()
+    assert (tmp_path / "new" / ".2.78.partial").exists()
+
+
 @pytest.mark.parametrize("address", ["", "~/copy", "~me/copy", "s3:/bucket/run", "file:/folder", "file://folder/copy"])
 def test_what_would_be_a_folder_elsewhere_than_it_says_is_refused(address: str) -> None:
     with pytest.raises(ConfigError):

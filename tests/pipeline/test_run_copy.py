@@ -247,6 +247,24 @@ async def test_a_storage_that_hangs_stops_the_session_too(tmp_path: Path, monkey
     assert "s behind, more than the 60 s that it may be, so nothing more is asked" in str(summary.stopped_by)
 
 
+async def test_a_process_that_was_stopped_for_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clairgen.pipeline.run_copy._STOPPED_SECONDS", 0.7)
+    tasks, ahead = write_tasks(tmp_path / "tasks.jsonl", questions(20)), [0.0]
+
+    def stopping(request: dict[str, Any]) -> Reply:
+        if len(endpoint.asked) == 20:
+            time.sleep(0.8)  # all that runs in this process waits
+            ahead[0] = 100.0
+        return slowly(request)
+
+    async with ScriptedEndpoint(stopping) as endpoint:
+        options = Options(copy_to=str(tmp_path / "copy"), copy_every=EVERY)
+        runtime = Runtime(clock=lambda: time.monotonic() + ahead[0])
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", options, runtime=runtime)
+    assert len(endpoint.asked) == 60
+    assert summary.stopped_by is None
+
+
 async def test_a_storage_that_fails_at_the_start_costs_nothing(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     (tmp_path / "copy").write_text("a file")
