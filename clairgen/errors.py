@@ -17,6 +17,8 @@
     └── RunStoppedError                stop the run, which can be continued
         ├── EndpointsError             the endpoints' fault; exit code 3
         ├── BudgetError                the next request does not fit the budget; exit code 2
+        ├── ReplacedError              another process does this one's work by now; exit code 5
+        ├── NothingLeftError           others have done all that this one could have taken on; exit code 0
         ├── CopyStoppedError           the copy of the run is too far behind; exit code 4
         │   └── TakenOverError         another session keeps the copy, or it is gone; exit code 4
         ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
@@ -26,6 +28,20 @@ Messages say what happened, to what, and what to do about it, in one sentence, w
 """
 
 from collections.abc import Callable
+from typing import Final
+
+FAILED: Final = 1
+"""Done, but some tasks failed."""
+USER: Final = 2
+"""Something the user has to fix, or the budget is reached."""
+ENDPOINTS: Final = 3
+"""The endpoints cannot serve."""
+COPY: Final = 4
+"""The copy of the run cannot be kept."""
+REPLACED: Final = 5
+"""Another process does this one's work by now."""
+DRAINED: Final = 130
+"""Stopped by Ctrl-C or SIGTERM."""
 
 
 class ClairgenError(Exception):
@@ -143,6 +159,14 @@ class BudgetError(RunStoppedError):
         self.enough_usd = enough_usd
 
 
+class ReplacedError(RunStoppedError):
+    """Another process has what this one worked on, such as its shard: nothing more is asked here, and nothing has to be done."""
+
+
+class NothingLeftError(RunStoppedError):
+    """Other processes have done all that this one could have taken on."""
+
+
 class CopyStoppedError(RunStoppedError):
     """The copy lacks more than it may: see to its storage, then continue the run."""
 
@@ -175,3 +199,14 @@ def _restored(kind: type[RequestError], args: tuple[object, ...], state: dict[st
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+def exit_code(error: ClairgenError) -> int:
+    """The exit code that an error ends the command with."""
+    if isinstance(error, EndpointsError):
+        return ENDPOINTS
+    if isinstance(error, CopyStoppedError):
+        return COPY
+    if isinstance(error, ReplacedError):
+        return REPLACED
+    return DRAINED if isinstance(error, DrainedError) else USER

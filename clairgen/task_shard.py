@@ -63,23 +63,46 @@ class TaskShard:
         return int(digest(messages_json(shown))[:_DIGITS], 16) % self.count == self.number - 1
 
 
-def named_shard(text: str, environment: Mapping[str, str]) -> TaskShard:
-    """The shard that `i/N`, `auto` or `auto/N` names; `environment` is looked into for `auto`.
+@dataclass(frozen=True, slots=True)
+class LeasedShard:
+    """Some shard of `count`, which a coordinator gives to this process."""
 
-    Raises ConfigError where the environment does not say which shard this is, or contradicts itself or `auto/N`.
+    count: int
+
+    def __str__(self) -> str:
+        return f"lease/{self.count}"
+
+
+def named_shard(text: str, environment: Mapping[str, str], *, is_coordinated: bool = False) -> TaskShard | LeasedShard:
+    """The shard that `i/N`, `auto`, `auto/N` or `lease/N` names; `environment` is looked into for `auto`.
+
+    With a coordinator `auto/N` is `lease/N` where the environment says nothing. Raises ConfigError where the environment does
+    not say which shard this is, or contradicts itself or `auto/N`.
     """
     first, _, rest = text.strip().partition("/")
+    if first == "lease":
+        if not is_coordinated:
+            raise ConfigError(f"--shard {text} takes a shard from a coordinator; name it with --coordinator URL")
+        return _leased(rest)
     if first != "auto":
         return TaskShard.parse(text)
     if rest and not rest.isdecimal():
         raise ConfigError(f"--shard {text!r} is not a shard; give i/N, such as 1/8, or auto, or auto/N")
     found = dict(_shards_in(environment, int(rest) if rest else None))
+    if not found and rest and is_coordinated:
+        return _leased(rest)
     if not found:
         raise ConfigError(f"--shard auto finds none of {', '.join(_INDEXES)} in the environment; give --shard i/N")
     if len(set(found.values())) > 1:
         said = ", ".join(f"{name} says {shard}" for name, shard in found.items())
         raise ConfigError(f"--shard auto finds several answers: {said}; give --shard i/N")
     return next(iter(found.values()))
+
+
+def _leased(count: str) -> LeasedShard:
+    if not count.isdecimal() or not 1 <= int(count[:9]) <= MOST_SHARDS:
+        raise ConfigError(f"--shard lease/{count} is not a number of shards; give lease/N, such as lease/8")
+    return LeasedShard(int(count[:9]))
 
 
 def _shards_in(environment: Mapping[str, str], given: int | None) -> Iterator[tuple[str, TaskShard]]:

@@ -31,6 +31,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "revise": "Keep an answer that you edited: it makes a pair of the recipe human-revision, against the answer as it was.",
     "report": "Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.",
     "serve": "Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.",
+    "coordinator": "Show the groups that a coordinator divides limits and a budget among: members, money, leases, shards.",
+    "register": "Announce a model server to the runs that ask it, for as long as it answers. Ctrl-C or SIGTERM withdraws it.",
     "filter": "Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.",
     "reparse": "Parse stored reviser answers again with this version's parser; no model is asked.",
     "advise": "Compare winners with fresh answers of the target: apo-zero fits where winners are better, apo-down where "

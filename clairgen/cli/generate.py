@@ -12,18 +12,44 @@ from rich.console import Console
 
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.estimate_table import print_requests
+from clairgen.cli.generate_on_ray import (
+    AddressOption,
+    CpusOption,
+    GpusOption,
+    LocalFolderOption,
+    NodesOption,
+    OnOption,
+    ReplicasOption,
+    ShardsOption,
+    VllmModelOption,
+    VllmWordsOption,
+    generate_on_ray,
+    refuse_unmerged,
+    spread,
+    words_of,
+)
 from clairgen.cli.import_pairs import left_out_lines
-from clairgen.cli.output import FAILED, progress_stream
+from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import BudgetError, ConfigError, DetachedError, TakenOverError
+from clairgen.errors import (
+    FAILED,
+    BudgetError,
+    ConfigError,
+    DetachedError,
+    NothingLeftError,
+    ReplacedError,
+    TakenOverError,
+)
 from clairgen.pipeline.progress import Progress
+from clairgen.ray_cluster import OnRay
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
     from clairgen.pipeline.generate import Options, Summary
+    from clairgen.task_shard import TaskShard
 
 
 def generate_command(
@@ -37,8 +63,23 @@ def generate_command(
         typer.Option(
             metavar="I/N",
             help="Only shard I of N (from 1/N to N/N) of the tasks, each in a run of its own; auto or auto/N takes I from the "
-            "scheduler's environment.",
+            "scheduler's environment, lease/N any that is free from the coordinator.",
             show_default=False,
+        ),
+    ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="CLAIRGEN_COORDINATOR",
+            help="The clairgen serve that divides rate limits and the budget, which are then those of all members together.",
+            show_default=False,
+        ),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The members among which it divides; left out, those with the same plans and tasks."
         ),
     ] = None,
     dry_run: Annotated[
@@ -92,16 +133,34 @@ def generate_command(
             show_default=False,
         ),
     ] = None,
+    on: OnOption = None,
+    shards: ShardsOption = None,
+    nodes: NodesOption = None,
+    ray_address: AddressOption = None,
+    shard_cpus: CpusOption = 1.0,
+    local_folder: LocalFolderOption = None,
+    vllm: VllmModelOption = None,
+    vllm_replicas: ReplicasOption = None,
+    vllm_gpus: GpusOption = 1,
+    vllm_options: VllmWordsOption = "",
 ) -> None:
     """Make preference pairs. Run it again at any time: only missing answers are requested.
 
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
     from clairgen.config.file import load_config
+    from clairgen.coordination.coordinator_client import CoordinatorAddress
     from clairgen.pipeline.generate import Options
     from clairgen.task_shard import named_shard
 
+    on_ray = spread(
+        on, OnRay(shards, nodes, ray_address, shard_cpus, local_folder, vllm, vllm_replicas, vllm_gpus, vllm_options)
+    )
     loaded = load_config(config)
+    if group is not None and coordinator is None:
+        raise ConfigError(
+            "--group names the members of a coordinator's group; name the coordinator with --coordinator URL"
+        )
     options = Options(
         limit=limit,
         retry_failed=retry_failed,
@@ -113,17 +172,29 @@ def generate_command(
         budget_usd=budget_usd,
         no_budget=no_budget,
         detach=detach,
-        shard=named_shard(shard, os.environ) if shard is not None else None,
+        shard=named_shard(shard, os.environ, is_coordinated=coordinator is not None) if shard is not None else None,
+        coordinator=CoordinatorAddress.of(coordinator, os.environ, group) if coordinator is not None else None,
         copy_to=copy_to,
         copy_every=copy_every,
         jobs=jobs,
     )
     if dry_run:
-        refuse_unrestored(copy_to, run)
+        if on_ray is None:
+            refuse_unrestored(copy_to, run)
+        else:
+            refuse_unmerged(run)
         print_estimate(loaded, run, options)
         return
-    summary = generate_with_progress(loaded, run, options)
-    print_summary(summary, again=_again(config, run, options, summary))
+    if on_ray is not None:
+        generate_on_ray(loaded, run, options, on_ray, again=_again(config, run, None, options, on_ray))
+        return
+    try:
+        summary = generate_with_progress(loaded, run, options)
+    except NothingLeftError as nothing_left:
+        typer.echo(str(nothing_left))
+        return
+    made = summary.shard if options.shard is not None else None
+    print_summary(summary, again=_again(config, summary.run, made, options, stopped_by=summary.stopped_by))
     if isinstance(summary.stopped_by, DetachedError):
         return
     if summary.stopped_by is not None:
@@ -181,8 +252,8 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
-    elif isinstance(summary.stopped_by, TakenOverError) and summary.stopped_by.goes_on_elsewhere:
-        typer.echo("The session that keeps the copy by now makes what is left.")
+    elif (by_others := _made_by_others(summary.stopped_by)) is not None:
+        typer.echo(by_others)
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:
@@ -237,15 +308,25 @@ def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     print_requests(found.roles, found.answers_found, found.spent, found.budget_usd, what="these pairs")
 
 
-def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> str:
+def _again(
+    config: Path,
+    run: Path,
+    shard: "TaskShard | None",
+    options: "Options",
+    on_ray: OnRay | None = None,
+    stopped_by: Exception | None = None,
+) -> str:
     """The command that continues a run, quoted for a shell; with a budget that can go on, if the budget stopped it."""
     from clairgen.config.prices import plain_figure
 
-    stopped_by = summary.stopped_by
     enough_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else None
     budget_usd = options.budget_usd if enough_usd is None else enough_usd
     command = ["clairgen", "generate", str(config), "--run", str(run)]
-    command += ["--shard", str(options.shard)] if options.shard is not None else []
+    command += words_of(on_ray) if on_ray is not None else []
+    command += ["--shard", str(shard)] if shard is not None else []
+    if options.coordinator is not None:
+        command += ["--coordinator", options.coordinator.url]
+        command += ["--group", options.coordinator.group] if options.coordinator.group is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
     command += ["--copy-to", str(options.copy_to)] if options.copy_to is not None else []
@@ -257,3 +338,10 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     for other in options.reuse:
         command += ["--reuse", str(other)]
     return shlex.join(command)
+
+
+def _made_by_others(stopped_by: Exception | None) -> str | None:
+    """Who makes what is left of a run that another session has by now; None where nobody does."""
+    if isinstance(stopped_by, TakenOverError) and stopped_by.goes_on_elsewhere:
+        return "The session that keeps the copy by now makes what is left."
+    return "The process that has it by now makes what is left." if isinstance(stopped_by, ReplacedError) else None

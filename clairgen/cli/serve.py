@@ -83,14 +83,15 @@ def serve_command(
     """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.
 
     Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ,
-    CLAIRGEN_TOKEN_REVIEW and CLAIRGEN_TOKEN_RUN and --tokens give some. Ctrl-C lets running jobs finish what is in flight;
-    started again, the service goes on with them.
+    CLAIRGEN_TOKEN_REVIEW, CLAIRGEN_TOKEN_RUN and CLAIRGEN_TOKEN_MEMBER and --tokens give some. Ctrl-C lets running jobs finish
+    what is in flight; started again, the service goes on with them.
 
     Example: clairgen serve runs
     """
     require_serve_extra()
     from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
+    from clairgen.service.coordinator.saved_groups import Coordinator
     from clairgen.service.jobs import taken_jobs
     from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts
@@ -98,6 +99,7 @@ def serve_command(
     from clairgen.service.runs_root import RunsRoot
     from clairgen.service.tokens import REVIEW_VARIABLE, RUN_VARIABLE, read_tokens
     from clairgen.service.worker_process import WorkerSettings
+    from clairgen.store.group_records import GroupRecords
 
     runs = RunsRoot(root)
     runs.check()
@@ -142,6 +144,7 @@ def serve_command(
         reached_by = allowed_hosts(str(address), names)
 
         async def serve(stop: asyncio.Event) -> None:
+            coordinator = Coordinator(lambda: GroupRecords(runs.own_database)) if jobs else None
             app = service(
                 runs,
                 known,
@@ -149,6 +152,7 @@ def serve_command(
                 stop,
                 limits=limits,
                 jobs=taken,
+                coordinator=coordinator,
                 has_public_metrics=public_metrics,
                 is_working=lambda: worker is None or worker.is_running,
             )
@@ -157,6 +161,8 @@ def serve_command(
                     group.create_task(worker.run(stop, drain_seconds), name="worker of jobs")
                 await _serve(app, listener, stop)
                 stop.set()
+            if coordinator is not None:
+                await coordinator.close()
 
         run_drainable(serve, max(drain_seconds if jobs else 0, _SECONDS_TO_ANSWER))
 

@@ -11,6 +11,8 @@ from clairgen.patterns import lazy_pattern
 
 FILE_SCHEME: Final = "file:"
 """How the address of a folder begins in which batches are files that somebody else answers."""
+REGISTERED: Final = "registered"
+"""In place of an address: the servers that registered with a coordinator, or, as `registered:FOLDER`, in a folder."""
 _NO_URLS: Final = ("gguf:", "classroom:", "classifier:", FILE_SCHEME)
 _QUERY: Final = "api-version"  # Azure's; nothing else is known to belong into a base URL, and a key must not
 _HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -21,17 +23,22 @@ _VARIABLE: Final = lazy_pattern(r"\$\{(\w+)\}")
 
 def check_endpoint(endpoint: str) -> None:
     """Raise ValueError for what is no endpoint, that no request can be sent to, or that contains a secret."""
-    if not endpoint.startswith(_NO_URLS) and _has_user_info(endpoint):
+    if not endpoint.startswith(_NO_URLS) and not is_registered(endpoint) and _has_user_info(endpoint):
         raise ValueError(
             "an endpoint must not hold a user name or password (an @); name the key's variable in api_key_env"
         )
-    if not endpoint.startswith(("http://", "https://", *_NO_URLS)):
+    if not endpoint.startswith(("http://", "https://", *_NO_URLS)) and not is_registered(endpoint):
         raise ValueError(
             f"{endpoint!r} is not an endpoint: give a base URL such as http://localhost:8000/v1, "
             "gguf:PATH for a file that clairgen serves, or classroom:student"
         )
     if endpoint.startswith(("http://", "https://")):
         _check_url(endpoint)
+
+
+def is_registered(endpoint: str) -> bool:
+    """Whether an endpoint stands for servers that register."""
+    return endpoint == REGISTERED or endpoint.startswith(f"{REGISTERED}:")
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

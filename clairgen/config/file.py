@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from clairgen.config.endpoint_checks import FILE_SCHEME
+from clairgen.config.endpoint_checks import FILE_SCHEME, REGISTERED
 from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
 from clairgen.config.role import Role
@@ -55,6 +55,8 @@ def with_absolute_endpoints(models: Mapping[str, Role], folder: Path) -> dict[st
             return f"{CLASSIFIER}{model}" if model.is_dir() else endpoint
         if endpoint.startswith(FILE_SCHEME):
             return f"{FILE_SCHEME}{_absolute(Path(endpoint.removeprefix(FILE_SCHEME)), folder)}"
+        if endpoint.startswith(f"{REGISTERED}:"):
+            return f"{REGISTERED}:{_absolute(Path(endpoint.removeprefix(f'{REGISTERED}:')), folder)}"
         if not endpoint.startswith("gguf:"):
             return endpoint
         path, mark, options = endpoint.removeprefix("gguf:").partition("?")

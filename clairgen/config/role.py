@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from clairgen.config.batch_settings import BatchSettings, Delivery, check_delivery
-from clairgen.config.endpoint_checks import check_endpoint, check_headers, headers_with, variables_in
+from clairgen.config.endpoint_checks import check_endpoint, check_headers, headers_with, is_registered, variables_in
 from clairgen.config.field_checks import Positive, Strict, is_variable_name, secret_field
 from clairgen.records import Sampling
 from clairgen.wording import counted
@@ -53,7 +53,8 @@ class Role(Strict):
     endpoints: list[str] = Field(
         min_length=1,
         description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, which clairgen serves itself; "
-        "or `file:FOLDER` for batches as files.",
+        "or `file:FOLDER` for batches as files; or `registered`, what `clairgen register` announces to a coordinator, or, as "
+        "`registered:FOLDER`, in a folder.",
     )
     api: Literal["chat", "classify", "pooling", "score"] = Field(
         "chat",
@@ -187,6 +188,10 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _a_weight_for_each_endpoint(self) -> "Role":
+        if self.weights and any(map(is_registered, self.endpoints)):
+            raise ValueError(
+                "`weights` are for endpoints that are named, and registered ones come and go; leave it out"
+            )
         if self.weights and len(self.weights) != len(self.endpoints):
             raise ValueError(
                 f"`weights` has {counted(len(self.weights), 'number')} for {counted(len(self.endpoints), 'endpoint')}; "

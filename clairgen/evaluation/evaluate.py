@@ -48,14 +48,21 @@ class EvaluationAsk:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.requests: list[tuple[str, str]] = []
+        self._asked: list[tuple[str, str] | None] = []
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:
+        """Role and key of each completion that was returned, in the order of the requests."""
+        return [one for one in self._asked if one is not None]
 
     async def __call__(
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
     ) -> Completion:
         """See `clairgen.recipes.recipe.Ask`."""
+        place = len(self._asked)
+        self._asked.append(None)
         completion = await self._ask(role, messages, sample=SampleRange.EVALUATION + sample, template=template)
-        self.requests.append((role, completion.key))
+        self._asked[place] = (role, completion.key)
         return completion
 
 

@@ -39,11 +39,17 @@ class ConcurrencyLimit:
         self._saturated_answers = 0
         self._round_began = clock()
 
-    def configure(self, configured: int | None, most: int) -> None:
-        """Take another number of the user's, or `most`, from now on: a lower one at once, a higher one is risen to."""
+    def configure(self, configured: int | None, most: int, *, at_once: bool = False) -> None:
+        """Take another number of the user's, or `most`, from now on: a lower one at once, a higher one is risen to.
+
+        It is taken `at_once` too if that is said, unless a 429 had lowered the limit.
+        """
+        was_full = self.limit >= self.maximum
         self.maximum = min(configured or MAX_CONCURRENCY, most)
         self.limit = min(self.limit, self.maximum)
         self._adaptive = configured is None
+        if at_once and was_full and configured is not None:
+            self.limit = float(self.maximum)
 
     def rate_limited(self, needed: float = 0.0) -> None:
         """The endpoint answered with a 429. `needed` is the concurrency that its rate limit needs, as far as that is known."""

@@ -116,6 +116,11 @@ class Endpoint:
         return self.in_flight < most and self._limits.in_flight < self.concurrency.limit
 
     @property
+    def most_ever(self) -> int:
+        """The most requests that may ever be in flight."""
+        return self._limits.most_ever
+
+    @property
     def weight(self) -> float | None:
         """Its share of the requests relative to the other endpoints, if configured."""
         return self._address.weight

@@ -8,6 +8,7 @@ owed nothing for that time. Whoever cannot send for a reason of its own does not
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,12 +37,16 @@ class Contender:
 
 
 class EndpointLimits:
-    """The slots and the rate limiter of an endpoint; `in_flight` counts the requests of all that send there."""
+    """The slots and the rate limiter of an endpoint; `in_flight` counts the requests of all that send there.
+
+    `most_ever` is how many those may be, whatever limit holds now.
+    """
 
     def __init__(self, concurrency: ConcurrencyLimit, rate_limiter: RateLimiter) -> None:
         self.concurrency = concurrency
         self.rate_limiter = rate_limiter
         self.in_flight = 0
+        self.most_ever = concurrency.maximum
         self._permit_at: float | None = None
         self._waiting: dict[Contender, Callable[[], None]] = {}
         self._virtual_seconds = 0.0  # where the latest request begins in that order
@@ -49,16 +54,33 @@ class EndpointLimits:
         self._turns = 0
         self._waking = False
 
-    def configure(self, rate: RateLimits, burst: float, concurrency: int | None, most: int) -> None:
-        """Keep to other configured limits from now on."""
+    def configure(
+        self, rate: RateLimits, burst: float, concurrency: int | None, most: int, *, at_once: bool = False
+    ) -> None:
+        """Keep to other configured limits from now on; `at_once` is whether all further slots may be taken now."""
+        if self._permit_at is not None:
+            self.rate_limiter.take_back()
         self.rate_limiter.configure(rate, burst)
-        self.concurrency.configure(concurrency, most)
+        self.concurrency.configure(concurrency, most, at_once=at_once)
+        self.most_ever = max(self.most_ever, self.concurrency.maximum)
         self._permit_at = None
+        self._wake_next()
+
+    @property
+    def waiting(self) -> int:
+        """How many roles would send now but for these limits."""
+        return len(self._waiting)
+
+    def open_until(self, at: float) -> None:
+        """Let requests be sent until this time, and none from then on."""
+        self.rate_limiter.closes_at = at
         self._wake_next()
 
     def permit_at(self) -> float:
         """When the next request may be sent by the rate limit; whoever's turn it is then takes the permit."""
         limiter = self.rate_limiter
+        if limiter.is_closed:
+            return math.inf
         if self._permit_at is None or self._permit_at < limiter.paused_until:
             self._permit_at = limiter.next_permit()  # permits from before a pause would all become valid at its end
         return max(self._permit_at, limiter.paused_until)

@@ -3,9 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 
+from clairgen.config.endpoint_checks import is_registered
 from clairgen.config.role import Role
 from clairgen.embedded.gguf import (
     CLASSIFIER,
@@ -21,10 +24,11 @@ from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import MAX_CONCURRENCY, ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
 from clairgen.inference.endpoint_limits import EndpointLimits
-from clairgen.inference.pool import Pool
+from clairgen.inference.pool import ComingEndpoints, Pool
 from clairgen.inference.rate_limit import RateLimiter
+from clairgen.inference.registered import servers_of
 from clairgen.inference.runtime import Runtime, connections_left
-from clairgen.inference.shared_limits import ConfiguredLimits, Member, SharedLimits
+from clairgen.inference.shared_limits import ConfiguredLimits, LimitsInCommon, Member
 from clairgen.inference.transport import Timeouts, Transport
 from clairgen.wording import counted
 
@@ -70,6 +74,8 @@ async def open_pools(
     for name, role in roles.items():
         addresses[name] = []
         for address, weight in zip(role.endpoints, role.weights or repeat(None), strict=False):
+            if is_registered(address):
+                continue
             url = address
             if is_embedded(address):
                 embedded = embedded_address(address)
@@ -85,10 +91,35 @@ async def open_pools(
         ]
         longest = role.longest_answer
         tokens = _ASSUMED_ANSWER_TOKENS if longest is None else min(longest, _ASSUMED_ANSWER_TOKENS)
+        servers_now = servers_of(name, role, runtime.registered_servers, runtime.clock)
         pools[name] = Pool(
-            name, endpoints, runtime, stop, note, answer_tokens=tokens, patience_seconds=role.patience_seconds
+            name,
+            endpoints,
+            runtime,
+            stop,
+            note,
+            answer_tokens=tokens,
+            patience_seconds=role.patience_seconds,
+            coming=None
+            if servers_now is None
+            else ComingEndpoints(
+                partial(servers_now, role.model), partial(_registered, name, role, transport, runtime, most, note)
+            ),
         )
     return pools
+
+
+def _registered(
+    name: str, role: Role, transport: Transport, runtime: Runtime, most: int, note: Callable[[str], None], url: str
+) -> Endpoint:
+    """The endpoint of a server that registered."""
+    address = endpoint_address(name, role, url, url, runtime.environment)
+    configured = [_configured_limits(role, address, most)]
+    shared = runtime.shared_limits
+    limits: Member | dict[Hashable, RateLimiter] = (
+        {} if shared is None else shared.join(_counted_as(role, address), url, configured, note)
+    )
+    return _endpoint(role, address, transport, runtime, limits, most)
 
 
 def endpoint_address(
@@ -110,15 +141,43 @@ def endpoint_address(
     )
 
 
-def _counted_as(role: Role, address: EndpointAddress) -> Hashable:
+@dataclass(frozen=True, slots=True)
+class CountedAs:
     """What a provider counts by, whichever of our roles and sessions send: address, account and model."""
-    return address.url, role.api_key_env, tuple(role.header_variables()), role.model
+
+    url: str
+    api_key_env: str | None
+    header_variables: tuple[str, ...]
+    model: str
+
+    def __str__(self) -> str:
+        return ", ".join([f"{self.model} at {self.url}", *filter(None, [self.api_key_env, *self.header_variables])])
+
+
+def configured_limits(roles: Mapping[str, Role]) -> dict[CountedAs, ConfiguredLimits]:
+    """What a configuration says of its endpoints, over all of its roles; those that clairgen serves itself are left out."""
+    found: dict[CountedAs, list[ConfiguredLimits]] = {}
+    for role in roles.values():
+        for url in role.endpoints:
+            if url.startswith(("http://", "https://")):
+                rate = RateLimits(role.requests_per_minute, role.tokens_per_minute)
+                limits = ConfiguredLimits(rate, role.burst, role.concurrency, role.concurrency or MAX_CONCURRENCY)
+                found.setdefault(_counted(role, url), []).append(limits)
+    return {key: ConfiguredLimits.of_all(limits) for key, limits in found.items()}
+
+
+def _counted_as(role: Role, address: EndpointAddress) -> CountedAs:
+    return _counted(role, address.url)
+
+
+def _counted(role: Role, url: str) -> CountedAs:
+    return CountedAs(url, role.api_key_env, tuple(role.header_variables()), role.model)
 
 
 def _joined(
     roles: Mapping[str, Role],
     addresses: Mapping[str, Sequence[EndpointAddress]],
-    shared: SharedLimits,
+    shared: LimitsInCommon,
     most: int,
     note: Callable[[str], None],
 ) -> dict[Hashable, Member]:

@@ -3,9 +3,12 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from clairgen.errors import EndpointsError, RequestFailedError, UnclearRejectionError, UnusableEndpointError
 from clairgen.inference.endpoint import Endpoint
+from clairgen.inference.registered import LOOK_SECONDS
 from clairgen.inference.retry import Retries, Traffic, stoppable
 from clairgen.inference.runtime import Runtime
 from clairgen.inference.scheduler import Reserve, Scheduler
@@ -38,11 +41,21 @@ PATIENCE_RATE_LIMITED_SECONDS = 3600.0
 CHARACTERS_PER_TOKEN = 6.0  # of a whole text; tokenizers in use have 1 to 5 in every language
 FEWEST_TOKENS = 256  # shorter contexts are not in use, while short prompts of one length are common
 PROMPTS = 3
+_CAPACITY_TO_COME = 4096  # requests at once, where it is not known how many servers there will be
+
+
+@dataclass(frozen=True, slots=True)
+class ComingEndpoints:
+    """Endpoints that come and go: the URLs that there are now, and what opens one."""
+
+    urls: Callable[[], AbstractSet[str]]
+    opened: Callable[[str], Endpoint]
 
 
 class Pool:
-    """The endpoints of a role. `patience_seconds` is how long all of them may fail before the run stops.
+    """The endpoints of a role, with those that are `coming` as they are found.
 
+    `patience_seconds` is how long all of them may fail before the run stops.
     Once `stop` is set, no more slots are given out. `note` is given sentences for the user.
     """
 
@@ -56,9 +69,10 @@ class Pool:
         *,
         answer_tokens: int,
         patience_seconds: float,
+        coming: ComingEndpoints | None = None,
     ) -> None:
         self.role = role
-        self.endpoints = endpoints
+        self.endpoints = list(endpoints)
         self.clock = runtime.clock
         self.sleep = stoppable(runtime.sleep, stop)
         self._random = runtime.random
@@ -66,18 +80,26 @@ class Pool:
         self._answer_tokens = float(answer_tokens)
         self._patience_seconds = patience_seconds
         self._scheduler = Scheduler(
-            endpoints, clock=runtime.clock, sleep=runtime.sleep, stop=stop, check=self._check_patience
+            self.endpoints, clock=runtime.clock, sleep=runtime.sleep, stop=stop, check=self._check_patience
         )
         self._same_failures: tuple[str, int] = ("", 0)
         self._traffic = Traffic()
         self._cut_prompts = CutPrompts()
         self._noted_outage = False
         self._accepted_sent_at = -math.inf
+        self._coming = coming
+        self._came: dict[str, Endpoint] = {}
+        self._without_since: float | None = None
+        self._looking: asyncio.Task[None] | None = None
+        if coming is not None:
+            self._look()
+            self._looking = asyncio.create_task(self._keep_looking(runtime.sleep), name=f"servers of {role}")
 
     @property
     def capacity(self) -> int:
         """The most requests that may ever be in flight over all endpoints."""
-        return sum(endpoint.concurrency.maximum for endpoint in self.endpoints)
+        known = sum(endpoint.most_ever for endpoint in self.endpoints)
+        return known if self._coming is None else max(known, _CAPACITY_TO_COME)
 
     @property
     def in_flight(self) -> int:
@@ -95,6 +117,9 @@ class Pool:
 
     async def close(self) -> None:
         """Close the pool; nothing may be waiting any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
         await self._scheduler.close()
 
     def request(self) -> Retries:
@@ -162,18 +187,52 @@ class Pool:
         limited = [breaker.rate_limited_since for breaker in usable if breaker.rate_limited_since is not None]
         patience = self._patience_seconds
         all_fail, all_limited = len(failing) == len(usable), len(limited) == len(usable)
+        if self._coming is not None and not usable:
+            all_fail, failing = True, [self._note_without(now)]
         failing_too_long = all_fail and now - max(failing, default=0.0) > patience
         limited_too_long = all_limited and now - max(limited, default=0.0) > PATIENCE_RATE_LIMITED_SECONDS
-        if not usable or failing_too_long or limited_too_long:
+        if (not usable and self._coming is None) or failing_too_long or limited_too_long:
             raise EndpointsError(f"no endpoint of the role {self.role!r} can be used ({self._last_errors()})")
-        if all_fail and not self._noted_outage and all(breaker.open for breaker in usable):
+        if all_fail and usable and not self._noted_outage and all(breaker.open for breaker in usable):
             self._noted_outage = True
             self._note(
                 f"no endpoint of the role {self.role!r} can be reached ({self._last_errors()}); "
                 f"waiting up to {patience:.0f} s for one, then the run stops and can be continued"
             )
 
+    def _look(self) -> None:
+        """Open the endpoints that are new, and send nothing more to those that are gone; what they answer yet is kept."""
+        assert self._coming is not None  # noqa: S101 - nobody looks otherwise
+        urls = self._coming.urls()
+        for url in urls - self._came.keys():
+            self._came[url] = endpoint = self._coming.opened(url)
+            self.endpoints.append(endpoint)
+        for url in self._came.keys() - urls:
+            endpoint = self._came.pop(url)
+            self.endpoints.remove(endpoint)
+            endpoint.close()
+
+    async def _keep_looking(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        while True:
+            await sleep(LOOK_SECONDS)
+            self._look()
+            if any(endpoint.circuit_breaker.usable for endpoint in self.endpoints):
+                self._without_since = None
+            self._scheduler.dispatch()
+
+    def _note_without(self, now: float) -> float:
+        """Since when there has been no server; says so once."""
+        if self._without_since is None:
+            self._without_since = now
+            self._note(
+                f"no server of the role {self.role!r} has registered; waiting up to {self._patience_seconds:.0f} s for one, then "
+                "the run stops and can be continued"
+            )
+        return self._without_since
+
     def _last_errors(self) -> str:
+        if not self.endpoints:
+            return "none has registered"
         return "; ".join(f"{endpoint.name}: {endpoint.circuit_breaker.last_error}" for endpoint in self.endpoints)
 
     def _count_failure(self, error: RequestFailedError) -> None:

@@ -39,7 +39,11 @@ _QUIET_OF_A_GUESS = (4.0, 1 / 4)  # at a slow endpoint too, one 429 in a hundred
 
 
 class RateLimiter:
-    """When the next request may be sent. `clock` gives seconds; all times are on it."""
+    """When the next request may be sent. `clock` gives seconds; all times are on it.
+
+    From `closes_at` on none may be sent until that is put off. `sent_requests`, `sent_tokens` and `own_pauses`, those that began
+    with a 429 that was received here, are counted from the beginning.
+    """
 
     def __init__(self, configured: RateLimits, clock: Callable[[], float], burst: float = 1.0) -> None:
         self._configured = self._limits = configured
@@ -48,6 +52,9 @@ class RateLimiter:
         self._burst = max(1.0, burst * _BURST_KEPT)
         self._next_request = -math.inf  # the burst is available from the start
         self._next_token = clock()
+        self._last_permit = self._next_request
+        self.closes_at = math.inf
+        self.sent_requests = self.sent_tokens = self.own_pauses = 0
         self._paused_until = 0.0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._learned: float | None = None
@@ -60,12 +67,33 @@ class RateLimiter:
         self._recent = _RecentRate(clock)
 
     def configure(self, configured: RateLimits, burst: float) -> None:
-        """Keep to another configured limit from now on; what was announced and learned stays."""
+        """Keep to another configured limit from now on; what was announced and learned stays, and so do tokens that are owed."""
+        before, now = self._limits.tokens_per_minute, self._clock()
         self._configured, self._burst = configured, max(1.0, burst * _BURST_KEPT)
         self._keep_the_lower()
+        if before and self._limits.tokens_per_minute and self._next_token > now:
+            self._next_token = now + (self._next_token - now) * before / self._limits.tokens_per_minute
         rate = self.requests_per_minute
         # A permit that was given out at a lower rate does not delay those at a higher one.
         self._next_request = min(self._next_request, self._clock() + (_MINUTE / rate if rate else 0.0))
+
+    @property
+    def announced_limits(self) -> RateLimits:
+        """What the endpoint last said of its limits."""
+        return self._announced
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing may be sent until somebody says so."""
+        return self._clock() >= self.closes_at
+
+    def take_back(self) -> None:
+        """The permit that was given out last will not be used."""
+        self._next_request = self._last_permit
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for so long, as somebody else got a 429 who shares the limit."""
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     @property
     def paused_until(self) -> float:
@@ -108,7 +136,7 @@ class RateLimiter:
         interval = _MINUTE / rate if rate else 0.0
         credit = max((self._burst - 1) * interval, _CATCH_UP_SECONDS)
         at = max(self._next_request, now - credit, self._paused_until)
-        self._next_request = at + interval
+        self._last_permit, self._next_request = at, at + interval
         return max(at, self._next_token)
 
     def seconds_of(self, tokens: int) -> float:
@@ -120,11 +148,13 @@ class RateLimiter:
         """A request is sent that is expected to use this many tokens."""
         self._accepted += 1
         self._requests_since += 1
+        self.sent_requests += 1
         self._recent.count()
         self.adjust(tokens)
 
     def adjust(self, tokens: int) -> None:
         """Charge the tokens of a request, or the difference by which an estimate was wrong."""
+        self.sent_tokens += tokens
         if rate := self._limits.tokens_per_minute:
             self._next_token = max(self._next_token, self._clock() if tokens > 0 else 0.0) + tokens * _MINUTE / rate
 
@@ -150,6 +180,7 @@ class RateLimiter:
                 self._learn_from_count(requests - 1, *rest)
             return False
         now = self._clock()
+        self.own_pauses += 1
         self._accepted -= 1
         pause = self._pause_seconds
         if self._measured and pause <= _FIRST_PAUSE_SECONDS:

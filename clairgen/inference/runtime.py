@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clairgen.inference.local_rewards import RewardModel
-from clairgen.inference.shared_budget import SharedBudget
-from clairgen.inference.shared_limits import SharedLimits
+from clairgen.inference.registered import Servers
+from clairgen.inference.shared_budget import WiderBudget
+from clairgen.inference.shared_limits import LimitsInCommon
 from clairgen.inference.transport import Transport
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class Runtime:
     a folder still takes. `load_reward_model` loads the sequence classifier in a folder or on the hub; the command line gives the
     one of `clairgen_train.reward_model`. Sessions of one event loop that are given the same `shared_limits` keep to the limits of
     the endpoints that they have in common together, and with the same `shared_budget` to one budget; without them each keeps to
-    its own alone. `tracer_provider` is that of a program which has traces of OpenTelemetry, and wants those of requests and pairs
-    among them.
+    its own alone. `registered_servers` are those of a coordinator. `tracer_provider` is that of a program which has traces of
+    OpenTelemetry, and wants those of requests and pairs among them.
     """
 
     transport: Callable[[Callable[[str], None]], Transport] = open_transport
@@ -60,8 +61,9 @@ class Runtime:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
     load_reward_model: Callable[[str], RewardModel] | None = None
-    shared_limits: SharedLimits | None = None
-    shared_budget: SharedBudget | None = None
+    shared_limits: LimitsInCommon | None = None
+    shared_budget: WiderBudget | None = None
+    registered_servers: Servers | None = None
     tracer_provider: "TracerProvider | None" = None
 
 

@@ -13,7 +13,7 @@ cache), and the common part of the prompts, a template, is soon in every cache.
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from clairgen.errors import DrainedError, EndpointsError, RunStoppedError
@@ -46,8 +46,7 @@ class Scheduler:
         stop: asyncio.Event,
         check: Callable[[], None],
     ) -> None:
-        self._endpoints = endpoints
-        self._shared = [endpoint for endpoint in endpoints if endpoint.is_shared]
+        self._endpoints = endpoints  # as they are at any moment
         self._weighted = any(endpoint.weight is not None for endpoint in endpoints)
         self._clock = clock
         self._sleep = sleep
@@ -158,7 +157,7 @@ class Scheduler:
             self._dismiss(error)
             return
         now, soonest, max_load = self._clock(), math.inf, self._max_load()
-        for endpoint in self._shared:
+        for endpoint in self._shared():
             if endpoint.load < max_load:
                 endpoint.contend(self.dispatch)
             else:
@@ -209,5 +208,8 @@ class Scheduler:
 
     def _stop_contending(self) -> None:
         """Nothing of this role is to be sent now, whatever its endpoints allow."""
-        for endpoint in self._shared:
+        for endpoint in self._shared():
             endpoint.stop_contending()
+
+    def _shared(self) -> Iterator[Endpoint]:
+        return (endpoint for endpoint in self._endpoints if endpoint.is_shared)

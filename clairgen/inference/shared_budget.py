@@ -4,12 +4,43 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from clairgen.config.prices import PICODOLLARS, dollars, plain_figure, rounded_up
 from clairgen.errors import BudgetError
 
 Again = Callable[[], None]
 """Tries once more to reserve; two are the same if they are equal."""
+
+
+class WiderBudget(Protocol):
+    """A budget beyond that of one run, in which there has to be room as well. Amounts are picodollars."""
+
+    @property
+    def limit_usd(self) -> float:
+        """What all that share it may cost."""
+
+    @property
+    def used_usd(self) -> float:
+        """What is spent, and reserved for requests in flight, as far as is known here."""
+
+    def reserve(self, most: int, again: Again) -> bool:
+        """Reserve the most that a request can cost; False if there is no room, and then `again` is called later.
+
+        `again` stands for the session. Raises BudgetError if there can never be room.
+        """
+
+    def settle(self, most: int, counted: int) -> None:
+        """A reservation of `most` came to `counted`."""
+
+    def serve(self) -> None:
+        """Let those that wait try again."""
+
+    def join(self) -> None:
+        """A session begins."""
+
+    def leave(self, again: Again) -> None:
+        """The session has ended."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +81,7 @@ class MoneyQueue:
 
 
 class SharedBudget:
-    """Give one object to the `Runtime` of every session that is to share it, all in one event loop; those that wait take turns.
+    """A `WiderBudget`. Give one object to the `Runtime` of every session that is to share it, all in one event loop.
 
     `spent_before_usd` is what the runs of these sessions have cost before, as `clairgen.pipeline.budget.spent_usd` sums it up
     from disk: after a restart, or a kill, it includes all that can have been billed. `how_to_raise` is what the error advises.
@@ -83,10 +114,7 @@ class SharedBudget:
         return (self._spent + self._reserved) / PICODOLLARS
 
     def reserve(self, most: int, again: Again) -> bool:
-        """Reserve the most that a request can cost, in picodollars; False if there is no room, and then `again` is called later.
-
-        `again` stands for the session. Raises BudgetError if there can never be room.
-        """
+        """See `WiderBudget`; those that wait take turns."""
         if self._spent + most > self._limit:
             raise self._exhausted(most)
         if self._queue.is_turn_of(again) and self._spent + self._reserved + most <= self._limit:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from clairgen.inference.announced_limits import LONGEST_WAIT_SECONDS, RateLimits
 from clairgen.inference.concurrency import ConcurrencyLimit
@@ -56,8 +56,15 @@ class Member:
     noted: set[str] = field(default_factory=set)
 
 
+class LimitsInCommon(Protocol):
+    """Limits of endpoints that a session shares with others."""
+
+    def join(self, key: Hashable, name: str, roles: Sequence[ConfiguredLimits], note: Callable[[str], None]) -> Member:
+        """Enter a session of which these roles use an endpoint; `key` is what the provider counts by."""
+
+
 class SharedLimits:
-    """Give one object to the `Runtime` of each session that is to share; `clock` must be theirs, and all in one event loop.
+    """`LimitsInCommon` of sessions in one event loop: give one object to the `Runtime` of each; `clock` must be theirs.
 
     A limit outlives its last session by an hour, the longest wait that a server can ask for, so that a session that begins
     next keeps to it.

@@ -26,7 +26,7 @@ from clairgen.config.prices import (
 from clairgen.config.role import Price, Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
 from clairgen.inference.rejection_rules import NO_CAPACITY
-from clairgen.inference.shared_budget import MoneyQueue, SharedBudget
+from clairgen.inference.shared_budget import MoneyQueue, WiderBudget
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
 from clairgen.store import Call, RunDirectory, Spending, Spent, reading
@@ -47,7 +47,7 @@ class Budget:
         budget_usd: float | None,
         progress: Progress,
         stop: asyncio.Event,
-        shared: SharedBudget | None = None,
+        shared: WiderBudget | None = None,
     ) -> None:
         self._spending = spending
         self._limit = None if budget_usd is None else int(budget_usd * PICODOLLARS)

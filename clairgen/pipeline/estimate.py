@@ -25,9 +25,10 @@ from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
 from clairgen.pipeline.budget_limit import limit_of_run
 from clairgen.pipeline.config_changes import accepted_changes, has_other_tasks, task_facts
+from clairgen.pipeline.coordinated import with_shard
 from clairgen.pipeline.detaching import check_detach
 from clairgen.pipeline.expected_requests import ExpectedRequests, RequestForecast
-from clairgen.pipeline.generate import Options, named_budget, other_run
+from clairgen.pipeline.generate import Options, named_budget, named_part, other_run
 from clairgen.pipeline.import_pairs import OpenedSource, open_imports
 from clairgen.pipeline.ingest import ingest_state, same_source
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
@@ -140,7 +141,7 @@ async def estimate(
     if config.tasks is not None:
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
-    directory = RunDirectory(Path(run))
+    directory = RunDirectory(Path(with_shard(str(run), named_part(options), "--run")))
     async with AsyncExitStack() as stack:
         store = None
         if directory.database.exists():
@@ -156,7 +157,7 @@ async def estimate(
             waiting = frozenset(await store.batches.waiting_keys())
         reused = [await stack.enter_async_context(other_run(path, directory)) for path in options.reuse]
         notes: list[str] = []
-        shard = await shard_of_session(store, directory.path, options.shard, config)
+        shard = await shard_of_session(store, directory.path, named_part(options), config)
         survey = await _survey(store, config, planned, options, notes, imports, part_of(shard, config))
         stores = [*([store] if store is not None else []), *reused]
         answer_characters = {name: CHARACTERS_PER_TOKEN * guessed_answer(role) for name, role in roles.items()}

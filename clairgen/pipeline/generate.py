@@ -3,19 +3,32 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
+from clairgen.config.role import Role
+from clairgen.coordination.coordinator_client import CoordinatorAddress
+from clairgen.coordination.membership import Membership
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
+from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
+from clairgen.pipeline.coordinated import (
+    coordinated,
+    joined,
+    named_alone,
+    reason_to_stop,
+    require_direct,
+    settle_membership,
+    shard_to_make,
+    with_shard,
+)
 from clairgen.pipeline.copy_takeover import check_copy, storage_of
 from clairgen.pipeline.detaching import batches_that_go_on, check_detach, leaving, note_batches_of_others
 from clairgen.pipeline.failures import Stop
@@ -33,7 +46,7 @@ from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, sess
 from clairgen.records import Task
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Store, reading
-from clairgen.task_shard import TaskShard
+from clairgen.task_shard import LeasedShard, TaskShard
 from clairgen.wording import one_line_repr
 
 
@@ -74,9 +87,10 @@ class Options:
     `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
-    `limit` counts the tasks of all shards. `copy_to` is where a copy of the run is kept, brought up to it every `copy_every`
-    seconds; a folder that has no run yet is restored from it first. `jobs` is how many other processes measure pairs
-    at once where they come fast, 0 for none, None for one for each core but one.
+    `limit` counts the tasks of all shards. With a `coordinator` the session keeps to its part of limits and of one budget over
+    many machines, and `shard` may be one that the coordinator picks. `copy_to` is where a copy of the run is kept, brought up to
+    it every `copy_every` seconds; a folder that has no run yet is restored from it first. `jobs` is how many other processes
+    measure pairs at once where they come fast, 0 for none, None for one for each core but one.
     """
 
     limit: int | None = None
@@ -89,7 +103,8 @@ class Options:
     budget_usd: float | None = None
     no_budget: bool = False
     detach: bool = False
-    shard: TaskShard | None = None
+    shard: TaskShard | LeasedShard | None = None
+    coordinator: CoordinatorAddress | None = None
     copy_to: Path | str | None = None
     copy_every: float = COPY_SECONDS
     jobs: int | None = None
@@ -104,10 +119,11 @@ async def generate(
     stop: asyncio.Event | None = None,
     runtime: Runtime | None = None,
 ) -> Summary:
-    """Make all pairs of `config` in the run directory `run` that are not made yet.
+    """Make all pairs of `config` in the run directory `run` that are not made yet; `{shard}` in it is the shard's number.
 
     Set `stop` to end early: requests in flight are finished and kept, as far as `options.drain_seconds` allow. `progress` is
-    updated meanwhile. Raises UserError for what the user has to correct; the summary says why the run stopped otherwise.
+    updated meanwhile. Raises UserError for what the user has to correct, and NothingLeftError where a coordinator has no shard
+    left; the summary says why the run stopped otherwise.
     """
     options, progress, stop, runtime = (
         options or Options(),
@@ -117,6 +133,30 @@ async def generate(
     )
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
+    if isinstance(options.shard, LeasedShard):
+        require_direct(options.shard, roles)
+    async with coordinated(options.coordinator, config, roles, planned, progress.note, stop, runtime) as member:
+        shard = await shard_to_make(member, options.shard, config, planned, run)
+        options = replace(
+            options, shard=shard, copy_to=options.copy_to and with_shard(str(options.copy_to), shard, "--copy-to")
+        )
+        return await _generate(
+            config, roles, planned, Path(with_shard(str(run), shard, "--run")), options, progress, stop, runtime, member
+        )
+
+
+async def _generate(
+    config: RunConfig,
+    roles: Mapping[str, Role],
+    planned: list[PlannedRecipe],
+    run: Path,
+    options: Options,
+    progress: Progress,
+    stop: asyncio.Event,
+    runtime: Runtime,
+    member: Membership | None,
+) -> Summary:
+    """Make a run's pairs, as a `member` of a coordinated group or alone."""
     check_keys(roles, runtime.environment)
     check_detach(options.detach, roles)
     named = named_budget(config, options)
@@ -124,8 +164,9 @@ async def generate(
     if config.tasks is not None:
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
-    directory = RunDirectory(Path(run))
+    directory = RunDirectory(run)
     storage = await storage_of(options.copy_to, directory, progress)
+    of_group, named = named, named_alone(named, member)
     if named.names_one and not directory.database.exists():
         check_budget(roles)
     directory.create()
@@ -139,7 +180,7 @@ async def generate(
     ) as held:
         store, stopping = held.store, Stop(stop)
         await check_copy(held, storage)
-        shard = await shard_of_session(store, directory.path, options.shard, config)
+        shard = await shard_of_session(store, directory.path, named_part(options), config)
         if shard is not None and options.shard is None:
             progress.note(f"the run is shard {shard}, and goes on as that")
         await settle_shard(store, shard)
@@ -149,6 +190,7 @@ async def generate(
         open_batches = await store.batches.all(open_only=True)
         roles_with_batches(roles, open_batches, directory)  # before this configuration becomes the run's
         reused = {str(path): await held.stack.enter_async_context(other_run(path, directory)) for path in options.reuse}
+        held = await joined(held, member, of_group)
         await note_batches_of_others(reused, progress)
         prepared = await prepare(
             store,
@@ -184,14 +226,24 @@ async def generate(
                 context = MakeContext(store, client, filters, progress, stopping, held.traces)
                 async with leaving(held, client, stopping, detach=options.detach):
                     await _run(held, planned, context, options.limit)
-            stopped_by = context.stop.error
+            stopped_by = reason_to_stop(member, context.stop.error)
             batches = await batches_that_go_on(store, client.lane)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
         stopped_by = await copy.finish(stopped_by)
+        await settle_membership(member, store, is_done=stopped_by is None)
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         return await _summary(directory, store, prepared, progress, stopped_by, shard, batches)
+
+
+def named_part(options: Options) -> TaskShard | None:
+    """The shard that options name. Raises ConfigError for one that is not known before a coordinator gives it."""
+    if isinstance(options.shard, LeasedShard):
+        raise ConfigError(
+            f"which shard --shard {options.shard} is, a coordinator says when the run begins; name one, as i/N"
+        )
+    return options.shard
 
 
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:

@@ -31,18 +31,25 @@ class FiltersInForce:
 
 
 class RecordingAsk:
-    """An `Ask` that records the keys of the completions that it returned."""
+    """An `Ask` that records the keys of the completions that it returned, in the order of the requests."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.keys: list[str] = []
+        self._asked: list[str | None] = []
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of what was returned so far."""
+        return [key for key in self._asked if key is not None]
 
     async def __call__(
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
     ) -> Completion:
         """See `clairgen.recipes.recipe.Ask`."""
+        place = len(self._asked)
+        self._asked.append(None)
         completion = await self._ask(role, messages, sample=sample, template=template)
-        self.keys.append(completion.key)
+        self._asked[place] = completion.key
         return completion
 
 

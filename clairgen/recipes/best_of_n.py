@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from clairgen.config.models import REWARD_MODEL, RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
 from clairgen.parsing.rating import RATING_PARSER_VERSION
 from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling, together
 from clairgen.recipes.rubric_scores import RUBRIC_SLOTS, rubric_scores
 from clairgen.recipes.scoring import RATING_SLOTS, paired_by_scores, require_possible_margin, scored
 from clairgen.records import Pair, ParseStatus, Task, Undecided
@@ -22,8 +23,9 @@ async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Unde
     """
     choice = context.choice
     score = rubric_scores if choice.by == "rubric" else scored
-    answers = [answer_of(await ask("target", task.messages, sample=number)) for number in range(choice.samples)]
-    scores = tuple([one for answer in answers for one in await score(task, answer, ask, context)])
+    drawn = await together(*(ask("target", task.messages, sample=number) for number in range(choice.samples)))
+    answers = [answer_of(one) for one in drawn]
+    scores = tuple(chain.from_iterable(await together(*(score(task, answer, ask, context) for answer in answers))))
     return paired_by_scores(
         task,
         BEST_OF_N.name,

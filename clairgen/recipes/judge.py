@@ -9,7 +9,7 @@ from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.keys import canonical_json, digest
 from clairgen.long_texts import off_loop
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION, VerdictStatus, parse_verdict
-from clairgen.recipes.recipe import Ask, RecipeContext, as_user
+from clairgen.recipes.recipe import Ask, RecipeContext, as_user, together
 from clairgen.records import Answer, Judgement, Pair, ParseStatus, SampleRange, Task, Undecided
 from clairgen.templates import transcript
 
@@ -52,12 +52,14 @@ async def judged(
     first, second = answers
     if first.text.strip() == second.text.strip():
         return Pair(task.id, recipe, second, first)
-    judgements = [
-        await _judgement(task, role, order, answers, ask, context, sample)
-        for role in context.roles
-        if role.startswith("judge")
-        for order in _orders(task, role, context, number)
-    ]
+    judgements = await together(
+        *(
+            _judgement(task, role, order, answers, ask, context, sample)
+            for role in context.roles
+            if role.startswith("judge")
+            for order in _orders(task, role, context, number)
+        )
+    )
     winner = decision(judgements)
     if isinstance(winner, ParseStatus):
         return Undecided(

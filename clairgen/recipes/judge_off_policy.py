@@ -7,7 +7,7 @@ from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.keys import canonical_json, digest
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, together
 from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task, Undecided
 from clairgen.wording import counted
 
@@ -20,7 +20,7 @@ async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair
     """
     others = [role for role in context.roles if role.startswith("other-")]
     if others:
-        first, second = [answer_of(await ask(role, task.messages)) for role in others[:2]]
+        first, second = map(answer_of, await together(*(ask(role, task.messages) for role in others[:2])))
     elif context.choice.by == "scores":
         return best_and_worst(task)
     else:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling, together
 from clairgen.records import Pair, Task, Undecided
 
 
 async def judge_on_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_1, y_2 = M(x), M(x); (y_w, y_l) = Judge(x, y_1, y_2)   (eq. 2)."""
-    first = await ask("target", task.messages, sample=0)
-    second = await ask("target", task.messages, sample=1)
+    first, second = await together(*(ask("target", task.messages, sample=sample) for sample in (0, 1)))
     return await judged(task, JUDGE_ON_POLICY.name, (answer_of(first), answer_of(second)), ask, context)
 
 

@@ -1,8 +1,9 @@
-"""What a recipe is: a coroutine over stored completions, without database, concurrency or HTTP."""
+"""What a recipe is: a coroutine over stored completions, without database or HTTP."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from clairgen.config.criteria import Criterion
 from clairgen.config.models import RecipeChoice, RunConfig
@@ -10,6 +11,8 @@ from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.records import Answer, Completion, Message, Pair, Task, Undecided
 from clairgen.templates import Template
 from clairgen.thinking import separate
+
+Answered = TypeVar("Answered")
 
 
 class Ask(Protocol):
@@ -84,6 +87,18 @@ def require_sampling(config: RunConfig, role: str, recipe: str, needed: str) -> 
             f"the recipe {recipe!r} needs {needed}, which at temperature 0 are the same; give "
             f"models.{role}.temperature a value above 0"
         )
+
+
+async def together(*requests: Coroutine[Any, Any, Answered]) -> list[Answered]:
+    """What requests that do not depend on each other return, in their order: sent at once, so that by batch they are in one.
+
+    If some fail the first error is raised, but only when all have ended, since an answer that is under way may be paid for.
+    """
+    ended = await asyncio.gather(*requests, return_exceptions=True)
+    for one in ended:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in ended if not isinstance(one, BaseException)]
 
 
 def answer_of(completion: Completion) -> Answer:

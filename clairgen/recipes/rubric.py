@@ -5,12 +5,13 @@ rubric is the explicit aggregation of Rubrics as Rewards (arXiv 2507.17746).
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
 from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling, together
 from clairgen.recipes.rubric_scores import RUBRIC_SLOTS, rubric_scores
 from clairgen.recipes.scoring import paired_by_scores, require_possible_margin
 from clairgen.records import Pair, Task, Undecided
@@ -25,14 +26,15 @@ async def rubric(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecid
     """
     if context.choice.answers == "others":
         others = [role for role in context.roles if role.startswith("other-")]
-        answers = [answer_of(await ask(role, task.messages)) for role in others]
+        drawn = await together(*(ask(role, task.messages) for role in others))
     else:
         samples = range(context.choice.samples)
-        answers = [answer_of(await ask("target", task.messages, sample=sample)) for sample in samples]
-    scores = [score for answer in answers for score in await rubric_scores(task, answer, ask, context)]
-    return paired_by_scores(
-        task, RUBRIC.name, answers, tuple(scores), context.choice.min_margin, context.choice.margin_rule
+        drawn = await together(*(ask("target", task.messages, sample=sample) for sample in samples))
+    answers = [answer_of(one) for one in drawn]
+    scores = tuple(
+        chain.from_iterable(await together(*(rubric_scores(task, answer, ask, context) for answer in answers)))
     )
+    return paired_by_scores(task, RUBRIC.name, answers, scores, context.choice.min_margin, context.choice.margin_rule)
 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:

@@ -1,13 +1,14 @@
 """Scores by a rubric: a judge gives an answer a number for each criterion, and their weighted mean is its overall score."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from clairgen.config.criteria import Criterion
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.long_texts import off_loop
 from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION, Scale, parse_rubric_reply
-from clairgen.recipes.recipe import Ask, RecipeContext, as_user
+from clairgen.recipes.recipe import Ask, RecipeContext, as_user, together
 from clairgen.records import OVERALL, Answer, ParseStatus, SampleRange, Score, Task
 from clairgen.templates import transcript
 
@@ -24,7 +25,9 @@ async def rubric_scores(
     over the judges. `sample` is the sample index of the requests. The template for the judge must have `RUBRIC_SLOTS`.
     """
     judges = [role for role in context.roles if role.startswith("judge")]
-    return tuple([score for role in judges for score in await _of_judge(role, task, answer, ask, context, sample)])
+    return tuple(
+        chain.from_iterable(await together(*(_of_judge(role, task, answer, ask, context, sample) for role in judges)))
+    )
 
 
 def weighted_total(scores: Mapping[str, float], rubric: Sequence[Criterion]) -> float:

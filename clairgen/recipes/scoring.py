@@ -9,7 +9,7 @@ from clairgen.errors import ConfigError
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.long_texts import off_loop
 from clairgen.parsing.rating import HIGHEST, LOWEST, RATING_PARSER_VERSION, Rating, parse_rating
-from clairgen.recipes.recipe import Ask, RecipeContext, as_user
+from clairgen.recipes.recipe import Ask, RecipeContext, as_user, together
 from clairgen.records import OVERALL, Answer, Message, Pair, ParseStatus, Score, Task, Undecided, overall_score
 from clairgen.templates import transcript
 
@@ -25,11 +25,13 @@ async def scored(task: Task, answer: Answer, ask: Ask, context: RecipeContext) -
     and several judges, whose mean counts, make them rarer.
     """
     return tuple(
-        [
-            await (_reward if role == REWARD_MODEL else _rating)(task, role, answer, ask, context)
-            for role in context.roles
-            if role == REWARD_MODEL or role.startswith("judge")
-        ]
+        await together(
+            *(
+                (_reward if role == REWARD_MODEL else _rating)(task, role, answer, ask, context)
+                for role in context.roles
+                if role == REWARD_MODEL or role.startswith("judge")
+            )
+        )
     )
 
 

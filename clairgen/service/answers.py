@@ -34,6 +34,7 @@ PROBLEMS: Final[Mapping[int | str, dict[str, Any]]] = {
         (404, "There is no run, pair, job or file of this name."),
         (408, "The request did not arrive in time."),
         (409, "The run is in use, or not as it should be, or its index is not ready."),
+        (410, "Another process has what this member of a group had."),
         (413, "The body is too large."),
         (421, "The service does not answer under this host name."),
         (422, "A field or parameter is wrong."),

@@ -14,10 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from clairgen.errors import ClairgenError, RunError, StoreError
+from clairgen.errors import ClairgenError, ReplacedError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
+from clairgen.service.coordinator.coordinator_routes import coordinator_routes
+from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.estimates import Estimates, estimate_routes
 from clairgen.service.job_pages import job_buttons, job_pages
 from clairgen.service.job_routes import job_file_routes, job_routes
@@ -49,6 +51,7 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (QueueFullError, 429),
     (NotPermittedError, 403),
     (RunError, 409),
+    (ReplacedError, 410),
     (NotReadyError, 409),
     (StoreError, 503),
     (TooManyReadersError, 503),
@@ -63,17 +66,20 @@ def service(
     *,
     limits: Limits | None = None,
     jobs: Jobs | None = None,
+    coordinator: Coordinator | None = None,
     has_public_metrics: bool = False,
     is_working: Callable[[], bool] = lambda: True,
 ) -> ASGIApp:
     """The service over the runs of a root; `hosts` are the names by which it may be reached. Without `jobs` it takes none.
+
+    Without a `coordinator` it coordinates nothing.
 
     Once `stopping` is set, streams end. `has_public_metrics` is whether /metrics needs no token, `is_working` says whether there
     is a worker for the jobs.
     """
     runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
     estimates = Estimates(jobs.policy)
-    operations = Operations(root, jobs, is_working)
+    operations = Operations(root, jobs, is_working, coordinator)
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -91,6 +97,8 @@ def service(
     app.include_router(job_file_routes(jobs))
     app.include_router(upload_routes(root, jobs))
     app.include_router(estimate_routes(estimates))
+    for routes in coordinator_routes(coordinator):
+        app.include_router(routes)
     app.include_router(live_routes(runs, LiveRuns(stopping)))
     app.include_router(page_routes(runs))
     people = People(runs)

@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clairgen.errors import ClairgenError
 from clairgen.installed import __version__
 from clairgen.service.active_runs import RunsReader
+from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.jobs import Jobs
 from clairgen.service.request_checks import HEALTH_PATHS, METRICS_PATH
-from clairgen.service.run_metrics import OTHER, run_families
+from clairgen.service.run_metrics import OTHER, group_families, run_families
 from clairgen.service.runs_root import RunsRoot
 from clairgen.store.job_records import JobState
 
@@ -86,9 +87,15 @@ class _Gathered(Collector):
 
 
 class Operations:
-    """Health, readiness and metrics of a service over some runs. `is_working` says whether there is a worker for the jobs."""
+    """Health, readiness and metrics of a service over some runs, and the groups of its `coordinator`.
 
-    def __init__(self, root: RunsRoot, jobs: Jobs, is_working: Callable[[], bool]) -> None:
+    `is_working` says whether there is a worker for the jobs.
+    """
+
+    def __init__(
+        self, root: RunsRoot, jobs: Jobs, is_working: Callable[[], bool], coordinator: Coordinator | None = None
+    ) -> None:
+        self._coordinator = coordinator
         self._root = root
         self._jobs = jobs
         self._is_working = is_working
@@ -116,7 +123,10 @@ class Operations:
         async with self._answering:
             seen = await self._runs.read(datetime.datetime.now(datetime.UTC))
             build = InfoMetricFamily("clairgen_build", "The version of clairgen.", {"version": __version__})
-            self._gathered.families = [build, *self._of_jobs(await self._jobs.counts()), *run_families(seen)]
+            groups = [] if self._coordinator is None else await self._coordinator.overview()
+            of_groups = group_families(groups) if groups else ()
+            of_jobs = self._of_jobs(await self._jobs.counts())
+            self._gathered.families = [build, *of_jobs, *of_groups, *run_families(seen)]
             return await asyncio.to_thread(encode, self._registry), kind
 
     def _of_jobs(self, counts: dict[JobState, int]) -> Iterator[Metric]:

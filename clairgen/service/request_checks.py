@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clairgen.coordination.wire import API as COORDINATOR_PATH
 from clairgen.row_files import strict_json
 from clairgen.service.request_rates import Clients, network_of
 from clairgen.service.tokens import Grant, Tokens
@@ -77,6 +78,9 @@ class RequestChecks:
         if refused is not None:
             await refused(scope, receive, send_guarded)
             return
+        if _is_of_member(scope["method"], scope["path"]):
+            await self._pass_on(scope, headers, receive, send_guarded)
+            return
         with self.clients.answering(_client(scope), is_stream=scope["path"].endswith(_EVENTS)) as is_held:
             if not is_held:
                 await _too_many(scope, 1)(scope, receive, send_guarded)
@@ -84,11 +88,15 @@ class RequestChecks:
             if _is_upload(scope, headers):
                 await self.app(scope, receive, send_guarded)  # the route bounds what it reads, and how long
                 return
-            body = b"" if scope["method"] in _READING else await _whole_body(scope, headers, receive)
-            if isinstance(body, Response):
-                await body(scope, receive, send_guarded)
-            else:
-                await self.app(scope, _replayed(body, receive), send_guarded)
+            await self._pass_on(scope, headers, receive, send_guarded)
+
+    async def _pass_on(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        """Pass a request on with its body whole, or refuse the body."""
+        body = b"" if scope["method"] in _READING else await _whole_body(scope, headers, receive)
+        if isinstance(body, Response):
+            await body(scope, receive, send)
+        else:
+            await self.app(scope, _replayed(body, receive), send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Why a request is refused; None if it is not, and what its sender may do is then in its state."""
@@ -108,10 +116,13 @@ class RequestChecks:
                 return _too_many(scope, wait)
         if grant is not None:
             scope.setdefault("state", {})["grant"] = grant
-        if not path.startswith(_STATIC) and (wait := self.clients.too_many_requests(_client(scope))) is not None:
+        is_counted = not path.startswith(_STATIC) and not (grant is not None and _is_of_member(method, path))
+        if is_counted and (wait := self.clients.too_many_requests(_client(scope))) is not None:
             return _too_many(scope, wait)
+        if is_public:
+            return None
         if grant is None:
-            return None if is_public else _without_token(scope)
+            return _without_token(scope)
         needed = _needed(method, path)
         if not grant.scope.allows(needed):
             return _refused(
@@ -156,7 +167,17 @@ def _needed(method: str, path: str) -> Allowed:
     """The scope that a request needs."""
     if method in _READING or path in ("/sign-in", "/sign-out"):
         return Allowed.READ
+    if _is_of_member(method, path):
+        return Allowed.MEMBER
     return Allowed.REVIEW if path.startswith(_OF_RUNS) else Allowed.RUN
+
+
+def _is_of_member(method: str, path: str) -> bool:
+    """Whether a member of a coordinated group or a model server sends this, again and again, many of them with one token."""
+    if path in (f"{COORDINATOR_PATH}/servers", f"{COORDINATOR_PATH}/servers/withdraw"):
+        return method not in _READING
+    is_of_group = path.startswith(f"{COORDINATOR_PATH}/groups/")
+    return method == "POST" and is_of_group and path.rpartition("/")[2] in ("claim", "join", "beat", "leave")
 
 
 def _is_upload(scope: Scope, headers: Headers) -> bool:

@@ -6,9 +6,10 @@ of recipes, roles, endpoints and outcomes only so many have a label; the others 
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
@@ -46,6 +47,27 @@ def run_families(seen: RunsSeen) -> Iterator[Metric]:
     counters = {run: one for run, one in known.items() if one is not None and _fits(dataclasses.asdict(one))}
     for families in (_run_families, _role_families, _endpoint_families, _state_families):
         yield from families(counters)
+
+
+def group_families(groups: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    """What the groups of a coordinator may cost and do, by their overviews; of many, the first."""
+    dollars = {
+        "budget": GaugeMetricFamily("clairgen_group_budget_usd", "The budget of a group.", labels=["group"]),
+        "allotted": GaugeMetricFamily(
+            "clairgen_group_allotted_usd", "What its runs may cost by now.", labels=["group"]
+        ),
+        "spent": GaugeMetricFamily("clairgen_group_spent_usd", "What its runs have spent.", labels=["group"]),
+    }
+    members = GaugeMetricFamily("clairgen_group_members", "Its runs by state.", labels=["group", "state"])
+    for group in groups[:_MOST_NAMES]:
+        for name, family in dollars.items():
+            if group[f"{name}_usd"] is not None:
+                family.add_metric([group["group"]], group[f"{name}_usd"])
+        states = Counter(one["state"] for one in group["members"])
+        for state in ("at work", "silent", "ended"):
+            members.add_metric([group["group"], state], states[state])
+    yield from dollars.values()
+    yield members
 
 
 def _run_families(runs: _Labelled) -> Iterator[Metric]:

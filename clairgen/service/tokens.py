@@ -18,6 +18,7 @@ from clairgen.store import one_spelling, voter_fault
 READ_VARIABLE: Final = "CLAIRGEN_TOKEN_READ"
 REVIEW_VARIABLE: Final = "CLAIRGEN_TOKEN_REVIEW"
 RUN_VARIABLE: Final = "CLAIRGEN_TOKEN_RUN"
+MEMBER_VARIABLE: Final = "CLAIRGEN_TOKEN_MEMBER"
 FEWEST_CHARACTERS: Final = 32
 """A shorter token could be guessed, and what is stored of it reversed."""
 
@@ -31,14 +32,23 @@ class Scope(StrEnum):
     """To vote too."""
     RUN = "run"
     """To submit and cancel jobs too, which write into the folder and may cost money."""
+    MEMBER = "member"
+    """To be a member of a coordinated group, or a model server, and nothing else; `run` has it in it."""
 
     def allows(self, needed: "Scope") -> bool:
-        """Whether who has this scope may do what needs the other one: each scope has those before it in it."""
+        """Whether who has this scope may do what needs the other one: each of the first three has those before it in it."""
+        if Scope.MEMBER in (self, needed):
+            return self is needed or self is Scope.RUN
         order = list(Scope)
         return order.index(self) >= order.index(needed)
 
 
-_VARIABLES: Final = ((READ_VARIABLE, Scope.READ), (REVIEW_VARIABLE, Scope.REVIEW), (RUN_VARIABLE, Scope.RUN))
+_VARIABLES: Final = (
+    (READ_VARIABLE, Scope.READ),
+    (REVIEW_VARIABLE, Scope.REVIEW),
+    (RUN_VARIABLE, Scope.RUN),
+    (MEMBER_VARIABLE, Scope.MEMBER),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,67 +3,19 @@
 import json
 import math
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from clairgen.errors import RunError, StoreError
+from clairgen.errors import RunError
 from clairgen.keys import canonical_json, digest
 from clairgen.store.completions import now
-from clairgen.store.connection import refuse_network_file_system, store_errors
 from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
+from clairgen.store.service_database import ServiceDatabase
 
-_BUSY_SECONDS: Final = 30
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _MOST_PICODOLLARS: Final = 2**62
-_MIGRATIONS: Final = (
-    """
-    CREATE TABLE jobs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        verb TEXT NOT NULL,
-        arguments TEXT NOT NULL,
-        run TEXT,
-        writes INTEGER NOT NULL,
-        command TEXT NOT NULL DEFAULT '',
-        submitted_by TEXT NOT NULL,
-        idempotency_key TEXT,
-        request_digest TEXT NOT NULL,
-        state TEXT NOT NULL,
-        cancels INTEGER NOT NULL DEFAULT 0,
-        starts INTEGER NOT NULL DEFAULT 0,
-        not_before REAL NOT NULL DEFAULT 0,
-        submitted_at TEXT NOT NULL,
-        started_at TEXT,
-        ended_at TEXT,
-        exit_code INTEGER,
-        sentence TEXT,
-        UNIQUE (submitted_by, idempotency_key)
-    ) STRICT;
-    CREATE INDEX jobs_by_state ON jobs (state, id);
-    CREATE INDEX jobs_by_run ON jobs (run, state, id);
-    """,
-    """
-    ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE jobs ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
-    CREATE TABLE deleted_work (run TEXT NOT NULL, verb TEXT NOT NULL, PRIMARY KEY (run, verb)) STRICT;
-    """,
-    """
-    ALTER TABLE jobs ADD COLUMN target TEXT;
-    ALTER TABLE jobs ADD COLUMN awaits TEXT NOT NULL DEFAULT '[]';
-    UPDATE jobs SET target = CASE WHEN verb = 'export' THEN 'exports/' || json_extract(arguments, '$.name')
-        WHEN writes THEN run END;
-    CREATE INDEX jobs_by_target ON jobs (target, state, id);
-    CREATE TABLE spent (
-        run TEXT NOT NULL,
-        run_id TEXT NOT NULL,
-        picodollars INTEGER NOT NULL,
-        PRIMARY KEY (run, run_id)
-    ) STRICT;
-    """,
-)
 _ACTIVE: Final = "('running', 'stopping')"
 _OVER: Final = "('done', 'failed', 'cancelled')"
 _FOLDERS: Final = "(SELECT job.target UNION ALL SELECT value FROM json_each(job.awaits))"
@@ -79,28 +31,14 @@ class JobQueue:
     """The queue in the database at `path`. Its methods block while they write, and may be called from any thread."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        refuse_network_file_system(path)
-        self._path = path
         self._clock = clock
-        self._lock = threading.Lock()
-        with store_errors(path):
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._connection.row_factory = sqlite3.Row
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = FULL")
-                self._migrate()
-            except BaseException:
-                self._connection.close()
-                raise
-        self._opened = _identity(path)
+        self._database = ServiceDatabase(path)
+        self._connection = self._database.connection
+        self._reading, self._writing = self._database.reading, self._database.writing
 
     def close(self) -> None:
         """Close the database."""
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def submit(self, job: NewJob, command: Callable[[int], str], most_queued: int) -> tuple[Job, bool]:
         """Commit a job, whose command line is that of its id; whether it is new, or was submitted before under its key.
@@ -395,52 +333,6 @@ class JobQueue:
     def _jobs(self, condition: str, parameters: Sequence[object], rest: str = "") -> list[Job]:
         sql = f"SELECT job.*, {_WAITS_FOR} AS waits_for FROM jobs job WHERE {condition} {rest}"
         return [_job_of(row) for row in self._connection.execute(sql, parameters)]
-
-    def _migrate(self) -> None:
-        [(version,)] = self._connection.execute("PRAGMA user_version")
-        if version > len(_MIGRATIONS):
-            raise RunError(
-                f"{self._path} was written by a newer clairgen (schema {version}, this one knows {len(_MIGRATIONS)}); "
-                "install that version or a later one"
-            )
-        for number in range(version, len(_MIGRATIONS)):
-            script = f"BEGIN IMMEDIATE;\n{_MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
-            self._connection.executescript(script)
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock, store_errors(self._path):
-            yield
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._lock, store_errors(self._path):
-            self._check_in_place()
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk has ended it already
-                    self._connection.execute("ROLLBACK")
-                raise
-
-    def _check_in_place(self) -> None:
-        """Raise StoreError where what is written would be in no file, or in one that nobody will read."""
-        if _identity(self._path) != self._opened:
-            raise StoreError(
-                f"{self._path} was removed or replaced while it was open, so no job can be kept in it; put it back, or start "
-                "the service again"
-            )
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file is there; None for none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _job_of(row: sqlite3.Row) -> Job:

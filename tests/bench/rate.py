@@ -190,7 +190,7 @@ async def openai_rate(url: str, concurrency: int, count: int) -> list[float]:
     from openai import AsyncOpenAI
 
     free = asyncio.Semaphore(concurrency)
-    async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+    async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600) as client:
 
         async def one(number: int) -> None:
             async with free:

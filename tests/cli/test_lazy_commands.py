@@ -31,6 +31,7 @@ NOT_COMMANDS = {
     "evaluation_runs",
     "evaluation_tables",
     "estimate_table",
+    "generate_on_ray",
     "iterate_dry_run",
     "iterate_steps",
     "rounds_table",
@@ -86,7 +87,7 @@ async def test_a_misspelled_command_is_answered_with_the_nearest_one() -> None:
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("clairgen re", {"report", "reparse", "restore", "revise"}),
+        ("clairgen re", {"register", "report", "reparse", "restore", "revise"}),
         ("clairgen generate --dr", {"--dry-run", "--drain-seconds"}),
     ],
 )

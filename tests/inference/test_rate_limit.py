@@ -155,3 +155,31 @@ def test_429s_also_show_that_the_configured_limit_is_too_high() -> None:
     answered(limiter, clock, 301, 1.0)  # the last one gets a 429
     limiter.rate_limited(2.0, clock())
     assert limiter.requests_per_minute == pytest.approx(0.5 * 300 * 60)
+
+
+def test_tokens_that_are_owed_are_paid_back_at_the_rate_that_holds_by_then() -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(RateLimits(tokens_per_minute=600), clock)
+    limiter.sent(1000)
+    assert limiter.next_permit() == clock() + 100
+    limiter.configure(RateLimits(tokens_per_minute=6000), 1)
+    assert limiter.next_permit() == pytest.approx(clock() + 10)
+    clock.seconds += 5
+    limiter.configure(RateLimits(tokens_per_minute=600), 1)
+    assert limiter.next_permit() == pytest.approx(clock() + 50)
+
+
+def test_nothing_is_permitted_once_it_is_closed_and_a_permit_that_was_taken_back_is_given_again() -> None:
+    clock = FakeClock()
+    limiter = RateLimiter(RateLimits(60), clock)
+    limiter.closes_at = clock() + 10
+    first = limiter.next_permit()
+    second = limiter.next_permit()
+    limiter.take_back()
+    assert (limiter.is_closed, limiter.next_permit()) == (False, second)
+    assert second > first
+    clock.seconds += 10
+    assert limiter.is_closed
+    limiter.closes_at, before = clock() + 10, limiter.paused_until
+    limiter.pause(7)
+    assert (limiter.is_closed, limiter.paused_until, before < limiter.paused_until) == (False, clock() + 7, True)

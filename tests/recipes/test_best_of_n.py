@@ -246,7 +246,7 @@ async def test_a_reward_model_that_the_server_does_not_have_stops_the_run_with_a
     async with ScriptedEndpoint(script) as endpoint:
         settings = given(endpoint, tmp_path, {"reward-model": REWARD}, by="reward-model")
         summary = await generate(settings, tmp_path / "run")
-        probe = endpoint.asked[-1]
+        probe = [request for request in endpoint.asked if request["model"] != TARGET][-1]
     assert "The model does not support Classification API" in str(summary.stopped_by)
     assert summary.statuses == {"best-of-n": {"pending": TASKS}}
     assert [message["role"] for message in probe["messages"]] == ["user", "assistant"]

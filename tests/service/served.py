@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from clairgen.cli.output import exit_code
+from clairgen.errors import exit_code
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.import_pairs import import_pairs
 from clairgen.service.app import service
@@ -56,7 +56,7 @@ async def made(root: Path, content: Iterable[Mapping[str, Any]], name: str = "fi
     return root / name
 
 
-def tokens_of(folder: Path) -> Tokens:
+def tokens_of(folder: Path, **more: str) -> Tokens:
     """Tokens of every kind: READ, REVIEW and RUN of the environment, ADAS with a name, OLD that has expired."""
     digests = {one: hashlib.sha256(one.encode()).hexdigest() for one in (ADAS, OLD)}
     file = folder / "tokens.yaml"
@@ -65,7 +65,7 @@ def tokens_of(folder: Path) -> Tokens:
         f"  - {{name: ben, scope: review, sha256: {digests[OLD]}, expires: {TODAY - datetime.timedelta(1)}}}\n"
     )
     environment = {"CLAIRGEN_TOKEN_READ": READ, "CLAIRGEN_TOKEN_REVIEW": REVIEW, "CLAIRGEN_TOKEN_RUN": RUN}
-    return read_tokens(environment, file, lambda: TODAY)
+    return read_tokens(environment | more, file, lambda: TODAY)
 
 
 @asynccontextmanager

@@ -33,6 +33,8 @@ DASHBOARD = Path(__file__).parents[2] / "data" / "observe" / "dashboard.json"
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "metrics.md"
 SHARED = {"clairgen_shared_budget_usd", "clairgen_shared_budget_used_usd"}
 """Metrics of a budget that jobs share."""
+OF_GROUPS = {f"clairgen_group_{name}" for name in ("budget_usd", "allotted_usd", "spent_usd", "members")}
+"""Metrics of a coordinator's groups."""
 KEY = "sk-made-up-0123456789"
 PRICED = {"price_per_million": {"input": 0, "output": 0}}
 
@@ -130,7 +132,7 @@ async def test_the_dashboard_asks_for_metrics_and_labels_that_there_are(tmp_path
             found = await scraped(client)
     documented = set(re.findall(r"`(clairgen_\w+)`", GUIDE.read_text()))
     of_us = {name for name in found.names if name.startswith("clairgen_") and not name.endswith("_created")}
-    assert documented == {re.sub(r"_(bucket|count|sum)$", "", name) for name in of_us} | SHARED
+    assert documented == {re.sub(r"_(bucket|count|sum)$", "", name) for name in of_us} | SHARED | OF_GROUPS
     dashboard = json.loads(DASHBOARD.read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     assert len(expressions) > 20

@@ -27,8 +27,9 @@ from tests.service.served import (
 )
 
 UNLIMITED = Limits(10**9, 10**9, 10**6, 10**6)
-TOKENS = (None, READ, REVIEW, RUN)
-"""Each may do what those before it may."""
+MEMBER = f"member{'0' * 40}"
+TOKENS = (None, READ, REVIEW, RUN, MEMBER)
+"""Each may do what those before it may, but for the last."""
 PUBLIC = {"GET /healthz", "GET /openapi.json", "GET /readyz", "GET /sign-in", "GET /static/{name}", "POST /sign-in"}
 REVIEWING = {
     "POST /api/runs/{run}/pairs/{pair}/revisions",
@@ -45,6 +46,8 @@ REVIEWING = {
 }
 RUNNING = {
     "DELETE /api/jobs/{job}",
+    "POST /api/coordinator/groups/{group}/forget",
+    "POST /api/coordinator/groups/{group}/runs/{run_id}/free",
     "DELETE /api/uploads/{name}",
     "POST /api/estimates",
     "POST /api/jobs",
@@ -59,7 +62,25 @@ RUNNING = {
     "POST /uploads/delete",
     "PUT /api/uploads/{name}",
 }
-KNOWN = {"run": "first", "pair": "0" * 32, "name": "service.css", "name:path": "a", "queue": "a", "job": "1"}
+OF_MEMBERS = {
+    "POST /api/coordinator/groups/{group}/beat",
+    "POST /api/coordinator/groups/{group}/claim",
+    "POST /api/coordinator/groups/{group}/join",
+    "POST /api/coordinator/groups/{group}/leave",
+    "POST /api/coordinator/servers",
+    "POST /api/coordinator/servers/withdraw",
+}
+"""For members of groups and model servers; who may run jobs may do this too."""
+KNOWN = {
+    "run": "first",
+    "pair": "0" * 32,
+    "name": "service.css",
+    "name:path": "a",
+    "queue": "a",
+    "job": "1",
+    "group": "g",
+    "run_id": "r",
+}
 SENT: Sequence[dict[str, Any]] = (
     {"json": {}},
     {"data": {"a": "b"}},
@@ -77,20 +98,24 @@ async def test_every_route_is_open_to_the_scopes_that_it_is_for_and_to_no_other(
     with queue_of(tmp_path / "runs") as queue:
         jobs = Jobs(policy_for(tmp_path / "runs"), queue)
         hosts = allowed_hosts("127.0.0.1", [])
-        app = service(RunsRoot(tmp_path / "runs"), tokens_of(tmp_path), hosts, limits=UNLIMITED, jobs=jobs)
+        tokens = tokens_of(tmp_path, CLAIRGEN_TOKEN_MEMBER=MEMBER)
+        app = service(RunsRoot(tmp_path / "runs"), tokens, hosts, limits=UNLIMITED, jobs=jobs)
         routes = {f"{method} {path}" for method, path in routes_of(app)}
         changing = {one for one in routes if not one.startswith("GET ")}
-        assert changing == REVIEWING | RUNNING | {"POST /sign-in", "POST /sign-out"}
+        assert changing == REVIEWING | RUNNING | OF_MEMBERS | {"POST /sign-in", "POST /sign-out"}
         assert routes > PUBLIC
         least = dict.fromkeys(routes, 1) | dict.fromkeys(PUBLIC, 0) | dict.fromkeys(REVIEWING, 2)
-        least |= dict.fromkeys(RUNNING, 3)
+        least |= dict.fromkeys(RUNNING | OF_MEMBERS, 3)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ADDRESS) as client:
             client.headers.update({} if token is None else {"Authorization": f"Bearer {token}"})
             for route in sorted(routes):
                 method, path = route.split(" ")
                 for body in SENT if method in ("POST", "PUT") else ({},):
                     answer = await client.request(method, filled(path, KNOWN), **body)
-                    assert _is_refused(answer) == (TOKENS.index(token) < least[route]), (route, answer.text)
+                    is_open = TOKENS.index(token) >= least[route]
+                    if token == MEMBER:
+                        is_open = route in PUBLIC | OF_MEMBERS
+                    assert _is_refused(answer) == (not is_open), (route, answer.text)
                     assert answer.status_code < 500, (route, answer.text)
                     sent = {name.title(): value for name, value in answer.headers.items()}
                     assert HEADERS.items() <= sent.items(), route

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import RunError, StoreError
-from clairgen.store.job_queue import _MIGRATIONS, JobQueue
+from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
+from clairgen.store.service_database import MIGRATIONS
 from tests.clocks import FakeClock
 
 
@@ -215,7 +216,7 @@ def test_jobs_that_write_one_folder_or_need_one_that_is_not_there_yet_wait(queue
 def test_a_queue_of_an_older_version_knows_what_its_jobs_write(tmp_path: Path) -> None:
     path = tmp_path / "older.db"
     with sqlite3.connect(path) as database:
-        database.executescript("".join(_MIGRATIONS[:2]))
+        database.executescript("".join(MIGRATIONS[:2]))
         for verb, run, writes in (("train", "trained/model", 1), ("export", "first", 0), ("report", "first", 0)):
             database.execute(
                 "INSERT INTO jobs (verb, arguments, run, writes, submitted_by, request_digest, state, submitted_at) "

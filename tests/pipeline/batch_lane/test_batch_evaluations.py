@@ -78,6 +78,7 @@ async def test_a_judged_evaluation_goes_in_waves_of_batches(tmp_path: Path) -> N
         assert provider.bill.total() == len(provider.bill) == 3 * COUNT  # an answer, and a judgement in each order
         listed = await clairgen("batches", tmp_path / "run")
         assert "of target: completed" in listed.out and "of judge: completed" in listed.out
+        assert len(provider.batches) == 2  # both orders in one
 
 
 async def test_an_evaluation_that_was_left_is_collected_by_the_same_command(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ async def test_advise_by_batch_is_left_and_collected_and_says_what_it_would_dire
         provider.states = ["in_progress"] * 999
         left = await clairgen("advise", tmp_path / "run", "--detach")
         assert left.code == 0, left
-        assert f"1 batch with {COUNT} requests goes on at the provider" in left.out
+        assert f"1 batch with {2 * COUNT} requests goes on at the provider" in left.out  # both orders
         provider.go_on()
         [found] = json.loads((await clairgen("advise", tmp_path / "run", "--json")).out)
         assert (found["outcomes"], found["complete"]) == ({"won": COUNT}, True)

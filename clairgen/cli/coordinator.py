@@ -1,0 +1,114 @@
+"""`clairgen coordinator`: what a coordinator knows of its groups, and what somebody frees who knows more."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from clairgen.cli.signals import run_coroutine
+from clairgen.errors import ConfigError, EndpointsError
+from clairgen.reporting.sanitize import plain_line, safe_line
+from clairgen.wording import counted
+
+
+def coordinator_command(
+    url: Annotated[
+        str | None, typer.Argument(help="The clairgen serve.", envvar="CLAIRGEN_COORDINATOR", show_default=False)
+    ] = None,
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="Only this group.")] = None,
+    free: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN_ID",
+            help="Free what a run of the group holds of the budget, and which you know that nothing will spend.",
+        ),
+    ] = None,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Forget the group, with what its runs have spent and which shards are done."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list, one object a group, for scripts.")] = False,
+) -> None:
+    """Show the groups that a coordinator divides limits and a budget among: members, money, leases, shards.
+
+    Example: clairgen coordinator http://head:8321
+    """
+    if url is None:
+        raise ConfigError("name the coordinator, such as http://head:8321, or set CLAIRGEN_COORDINATOR")
+    if (free is not None or forget) and group is None:
+        raise ConfigError("--free and --forget change one group; name it with --group NAME")
+    groups, sentence = run_coroutine(_asked(url, group, free, forget=forget))
+    if sentence is not None:
+        typer.echo(plain_line(sentence))
+    elif as_json:
+        typer.echo(json.dumps(groups, indent=2))
+    elif not groups:
+        typer.echo("No group of this name." if group is not None else "No groups.")
+    for one in groups if sentence is None and not as_json else ():
+        _print_group(Console(), one)
+
+
+async def _asked(
+    url: str, group: str | None, free: str | None, *, forget: bool
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The groups, or what was done, in words."""
+    from clairgen.coordination.coordinator_client import (
+        OPERATOR_VARIABLES,
+        CoordinatorAddress,
+        CoordinatorClient,
+        SilentError,
+    )
+    from clairgen.inference.runtime import Runtime
+
+    address = CoordinatorAddress.of(url, os.environ, group, OPERATOR_VARIABLES)
+    transport = Runtime().transport(lambda _: None)
+    client = CoordinatorClient(transport, address, group or "")
+    try:
+        if free is not None:
+            return [], f"${await client.free(free):,.4f} are free again for the group {group}."
+        if forget:
+            await client.forget()
+            return [], f"The group {group} is forgotten."
+        return [one for one in await client.overview() if group in (None, one["group"])], None
+    except SilentError as error:
+        raise EndpointsError(f"the coordinator at {address.url} does not answer ({error})") from error
+    finally:
+        await transport.close()
+
+
+def _print_group(console: Console, group: dict[str, Any]) -> None:
+    budget = f" of ${group['budget_usd']:,.2f}" if group["budget_usd"] is not None else ""
+    money = f"${group['spent_usd']:,.4f} spent, ${group['allotted_usd']:,.4f} allotted{budget}"
+    console.print(safe_line(f"{group['group']}: {counted(len(group['members']), 'run')}, {money}"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for title in ("run", "id", "state"):
+        table.add_column(title)
+    for title in ("spent", "allotted"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for one in group["members"]:
+        amounts = (f"${one[name]:,.4f}" for name in ("spent_usd", "allotted_usd"))
+        table.add_row(safe_line(one["run"]), safe_line(one["run_id"]), one["state"], *amounts)
+    console.print(table)
+    for line in (*_limits(group), *_shards(group)):
+        console.print(safe_line(line), soft_wrap=True)
+    console.print()
+
+
+def _limits(group: dict[str, Any]) -> Iterator[str]:
+    for endpoint in group["endpoints"]:
+        limits = ", ".join(
+            f"{name.replace('_', ' ')} {endpoint[name]:g} ({leased:g} leased)"
+            for name, leased in endpoint["leased"].items()
+        )
+        yield f"{endpoint['endpoint']}: {limits or 'no limits'}"
+
+
+def _shards(group: dict[str, Any]) -> Iterator[str]:
+    for state in ("held", "done", "free"):
+        found = [one["shard"] for one in group["shards"] if one["state"] == state]
+        if found:
+            yield f"shards {'begun and free' if state == 'free' else state}: {', '.join(found)}"

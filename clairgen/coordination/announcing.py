@@ -1,0 +1,116 @@
+"""A model server announces itself, with a coordinator or in a folder, for as long as it answers."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from clairgen.coordination.coordinator_client import CoordinatorClient, SilentError
+from clairgen.coordination.wire import ModelServer
+from clairgen.errors import ConfigError, DrainedError, RetryableError
+from clairgen.inference.retry import stoppable
+from clairgen.inference.transport import Timeouts, Transport
+from clairgen.keys import digest
+from clairgen.whole_files import write_whole
+
+_SECONDS: Final = 5.0
+_PROBE: Final = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
+
+
+class Registry(Protocol):
+    """Where servers announce themselves."""
+
+    async def announce(self, server: ModelServer) -> None:
+        """The server is there, for the next seconds. Raises SilentError, ConfigError."""
+
+    async def withdraw(self, server: ModelServer) -> None:
+        """The server is no longer there."""
+
+
+class RegistryFolder:
+    """A folder that the machines share, with a file for each server."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def announce(self, server: ModelServer) -> None:
+        """See `Registry`."""
+        path = self._path(server)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                write_whole(path, server.model_dump_json())
+            os.utime(path)
+        except OSError as error:
+            raise ConfigError(f"{self._folder} cannot be written: {error.strerror}; choose another --folder") from error
+
+    async def withdraw(self, server: ModelServer) -> None:
+        """See `Registry`."""
+        with contextlib.suppress(OSError):
+            self._path(server).unlink(missing_ok=True)
+
+    def _path(self, server: ModelServer) -> Path:
+        return self._folder / f"{digest(json.dumps([server.model, server.url]))[:16]}.json"
+
+
+class RegistryOfCoordinator:
+    """The registry of a coordinator, which the client reaches."""
+
+    def __init__(self, client: CoordinatorClient) -> None:
+        self._client = client
+
+    async def announce(self, server: ModelServer) -> None:
+        """See `Registry`."""
+        await self._client.announce(server)
+
+    async def withdraw(self, server: ModelServer) -> None:
+        """See `Registry`."""
+        with contextlib.suppress(SilentError):
+            await self._client.withdraw(server)
+
+
+async def keep_announced(
+    server: ModelServer,
+    registry: Registry,
+    transport: Transport,
+    stop: asyncio.Event,
+    note: Callable[[str], None],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Announce a server as long as it answers, until `stop` is set; `note` is told whenever that changes.
+
+    Raises ConfigError where the registry refuses.
+    """
+    said: str | None = None
+    pause = stoppable(sleep, stop)
+    with contextlib.suppress(DrainedError):
+        while True:
+            if not await _answers(server.url, transport):
+                sentence = f"{server.url} does not answer yet, or no longer; it is announced when it does"
+            else:
+                try:
+                    await registry.announce(server)
+                    sentence = f"{server.url} is announced as a server of {server.model}"
+                except SilentError as error:
+                    sentence = f"the coordinator does not answer ({error}); {server.url} is announced when it does"
+            if sentence != said:
+                note(sentence)
+                said = sentence
+            await pause(_SECONDS)
+    await registry.withdraw(server)
+
+
+async def _answers(url: str, transport: Transport) -> bool:
+    """Whether a server answers by its health page, or by its list of models where it has none."""
+    base = url.rstrip("/")
+    headers: Mapping[str, str] = {"accept": "application/json"}
+    try:
+        status = (await transport.get(f"{base.removesuffix('/v1')}/health", headers, _PROBE)).status
+        if status == 404:
+            status = (await transport.get(f"{base}/models", headers, _PROBE)).status
+    except RetryableError:
+        return False
+    return status < 500

@@ -1,0 +1,1 @@
+"""The coordinator of processes on many machines: who may send how much, what each may cost, who has which shard."""

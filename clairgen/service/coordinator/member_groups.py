@@ -1,0 +1,216 @@
+"""One coordinated group: its members with their leases of rates, their money and their shards, and what is kept of it on disk.
+
+Methods change what is in memory and return the rows that have to be on disk before the answer is given.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from clairgen.coordination.wire import (
+    RATE_SECONDS,
+    SHARD_SECONDS,
+    Beat,
+    Claim,
+    Claimed,
+    EndpointLimit,
+    Granted,
+    Join,
+    Leave,
+    MoneyGrant,
+)
+from clairgen.errors import ConfigError, ReplacedError, RunError
+from clairgen.service.coordinator.allotments import Allotments, RunAccount
+from clairgen.service.coordinator.leased_rates import LeasedEndpoint, agreed_limits
+from clairgen.service.coordinator.shard_holders import ShardHolders
+from clairgen.store.completions import now
+from clairgen.store.group_records import EndpointRow, GroupRow, MemberRow, Row, ShardRow
+
+
+@dataclass(slots=True)
+class Group:
+    """A group; `quiet_until` is when leases have ended that were given before this process began, 0 for a new group."""
+
+    row: GroupRow
+    clock: Callable[[], float]
+    quiet_until: float = 0.0
+    money: Allotments = field(init=False)
+    shards: ShardHolders = field(init=False)
+    endpoints: dict[str, LeasedEndpoint] = field(default_factory=dict)
+    _leases: int = 0
+
+    def __post_init__(self) -> None:
+        self.money = Allotments(self.row.budget, self.clock, self._money_quiet_until)
+        self.shards = ShardHolders(self.clock)
+
+    @property
+    def _money_quiet_until(self) -> float:
+        return self.quiet_until + SHARD_SECONDS - RATE_SECONDS if self.quiet_until else 0.0
+
+    def load(self, row: EndpointRow | MemberRow | ShardRow) -> None:
+        """Take over what is on disk of the group."""
+        if isinstance(row, EndpointRow):
+            self._add(
+                EndpointLimit(
+                    endpoint=row.endpoint,
+                    requests_per_minute=row.requests_per_minute,
+                    tokens_per_minute=row.tokens_per_minute,
+                    concurrency=row.concurrency,
+                )
+            )
+        elif isinstance(row, MemberRow):
+            self.money.load(row)
+        else:
+            self.shards.load(row)
+
+    def claim(self, claim: Claim) -> tuple[Claimed, Sequence[Row]]:
+        """See `ShardHolders.claim`."""
+        claimed, row = self.shards.claim(self.row.name, claim)
+        return claimed, [] if row is None else [self.row, row]
+
+    def join(self, join: Join) -> Sequence[Row]:
+        """A process begins to work on a run. Raises ConfigError where it disagrees with those that are at work."""
+        others = [
+            one for one in self.money.accounts.values() if one.row.run_id != join.run_id and self.money.is_at_work(one)
+        ]
+        if others:
+            self._require_agreement(join)
+        changed: list[Row] = []
+        if join.budget is not None and join.budget != self.row.budget:
+            self.row = replace(self.row, budget=join.budget)
+            self.money.budget = join.budget
+        changed.append(self.row)
+        for limit in join.limits:
+            if limit.endpoint not in self.endpoints or self.endpoints[limit.endpoint].limits != limit:
+                self._add(limit)
+                changed.append(EndpointRow(self.row.name, **limit.model_dump()))
+        row = MemberRow(
+            self.row.name, join.run_id, join.run, join.location, join.session, 0, join.spent, join.spent, 0, now()
+        )
+        changed.append(self.money.join(row).row)
+        return changed
+
+    def beat(self, beat: Beat) -> tuple[Granted, Sequence[Row]]:
+        """A member reports and asks. Raises ReplacedError for one whose run another process has by now."""
+        money, changed = None, list[Row]()
+        if beat.run_id is not None:
+            account = self._account(beat.run_id, beat.session, beat.sequence)
+            money, changed = self._money(account, beat)
+        self._leases += 1
+        shares = tuple(
+            endpoint.granted(beat.session, use, beat.seconds, beat.lease, self._leases)
+            for use in beat.endpoints
+            if (endpoint := self.endpoints.get(use.endpoint)) is not None
+        )
+        has_shard = self.shards.renew(beat.session)
+        return Granted(lease=self._leases, shares=shares, money=money, has_shard=has_shard), changed
+
+    def leave(self, leave: Leave) -> Sequence[Row]:
+        """A member ends."""
+        changed: list[Row] = []
+        if leave.run_id is not None:
+            account = self._account(leave.run_id, leave.session, leave.sequence)
+            self.money.leave(account, leave.spent)
+            changed.append(account.row)
+        for endpoint in self.endpoints.values():
+            endpoint.leave(leave.session)
+        return changed + list(self.shards.release(leave.session, done=leave.done))
+
+    def free(self, run_id: str) -> tuple[int, Sequence[Row]]:
+        """What a silent run held is free again; how much that was. Raises RunError for one at work, or unknown."""
+        account = self.money.accounts.get(run_id)
+        if account is None:
+            raise RunError(f"the group {self.row.name} has no run {run_id}")
+        if self.money.is_at_work(account):
+            raise RunError(
+                f"{account.row.run} is at work, or was until a moment ago; end it first: what it does not need it gives back"
+            )
+        return self.money.free(account), [account.row]
+
+    def overview(self) -> dict[str, Any]:
+        """The group for people and programs; amounts in dollars."""
+        accounts = list(self.money.accounts.values())
+        return {
+            "group": self.row.name,
+            "budget_usd": _usd(self.row.budget),
+            "spent_usd": _usd(sum(one.row.spent for one in accounts)),
+            "allotted_usd": _usd(sum(one.counted for one in accounts)),
+            "members": [self._member(one) for one in accounts],
+            "endpoints": [self._endpoint(one) for one in self.endpoints.values()],
+            "shards": [
+                {
+                    "work": row.work,
+                    "shard": f"{row.number}/{row.count}",
+                    "state": row.state or "free",
+                    "holder": row.holder,
+                    "seconds_left": round(seconds, 1) if row.state == "held" else None,
+                }
+                for row, seconds in self.shards.rows()
+            ],
+        }
+
+    def _require_agreement(self, join: Join) -> None:
+        advice = "give all members of a group the same, or begin with other limits when none of them is at work"
+        if join.budget is not None and join.budget != self.row.budget:
+            has = "no budget" if self.row.budget is None else f"a budget of ${_usd(self.row.budget):g}"
+            raise ConfigError(
+                f"the group {self.row.name} has {has}, and this one names ${_usd(join.budget):g}; {advice}"
+            )
+        said = agreed_limits((one.limits for one in self.endpoints.values()), join.limits)
+        if said is not None:
+            raise ConfigError(f"the group {self.row.name} has {said}; {advice}")
+
+    def _add(self, limit: EndpointLimit) -> None:
+        self.endpoints[limit.endpoint] = LeasedEndpoint(limit, self.clock, self.quiet_until)
+
+    def _account(self, run_id: str, session: str, sequence: int) -> RunAccount:
+        account = self.money.accounts.get(run_id)
+        if account is None or account.row.session != session:
+            raise ReplacedError(
+                f"the group {self.row.name} does not have this process any more: another one works on its run, or its money was "
+                "freed"
+            )
+        if sequence <= account.row.sequence:
+            raise ReplacedError("this message is older than one that was read before")
+        account.row = replace(account.row, sequence=sequence)
+        return account
+
+    def _money(self, account: RunAccount, beat: Beat) -> tuple[MoneyGrant | None, list[Row]]:
+        account.seen_at = self.clock()
+        if beat.money is None:
+            return None, []
+        grant = self.money.report(account, beat.money)
+        if account.row.allotted <= account.on_disk:
+            return grant, []
+        account.row = replace(account.row, seen_at=now())
+        return grant, [account.row]
+
+    def saved(self, rows: Iterable[Row]) -> None:
+        """These rows are on disk."""
+        for row in rows:
+            if isinstance(row, MemberRow):
+                self.money.accounts[row.run_id].on_disk = row.allotted
+
+    def _member(self, account: RunAccount) -> dict[str, Any]:
+        row, at_work = account.row, self.money.is_at_work(account)
+        return {
+            "run_id": row.run_id,
+            "run": row.run,
+            "state": "ended" if not row.session else "at work" if at_work else "silent",
+            "spent_usd": _usd(row.spent),
+            "allotted_usd": _usd(row.allotted),
+            "lost_usd": _usd(row.lost),
+            "seen_at": row.seen_at,
+        }
+
+    def _endpoint(self, endpoint: LeasedEndpoint) -> dict[str, Any]:
+        limits = ("requests_per_minute", "tokens_per_minute", "concurrency")
+        return {
+            "endpoint": endpoint.limits.endpoint,
+            **{name: endpoint.total(name) for name in limits},
+            "leased": {name: endpoint.committed(name) for name in limits if endpoint.total(name) is not None},
+        }
+
+
+def _usd(picodollars: int | None) -> float | None:
+    return None if picodollars is None else picodollars / 10**12

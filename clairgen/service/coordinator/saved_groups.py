@@ -1,0 +1,171 @@
+"""All groups of a service: read from disk when the first is asked for, and each answer given once what it says is on disk."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from clairgen.coordination.wire import RATE_SECONDS, SERVER_SECONDS, Beat, Claim, Claimed, Granted, Join, Leave
+from clairgen.errors import ConfigError, ReplacedError, RunError
+from clairgen.service.coordinator.member_groups import Group
+from clairgen.store.group_records import EndpointRow, GroupRecords, GroupRow, MemberRow, Row, ShardRow, new_group
+
+_MOST_GROUPS: Final = 1000
+_MOST_MEMBERS: Final = 100_000
+_MOST_SERVERS: Final = 10_000
+
+
+class Coordinator:
+    """The groups whose records `records` opens. Times are on `clock`."""
+
+    def __init__(self, records: Callable[[], GroupRecords], clock: Callable[[], float] = time.monotonic) -> None:
+        self._open = records
+        self._clock = clock
+        self._records: GroupRecords | None = None
+        self._groups: dict[str, Group] = {}
+        self._servers: dict[tuple[str, str], float] = {}
+        self._opening = asyncio.Lock()
+        self._waiting: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
+        self._saving: asyncio.Task[None] | None = None
+
+    async def claim(self, name: str, claim: Claim) -> Claimed:
+        """Give a process a shard, or say why there is none."""
+        group = await self._group(name)
+        claimed, rows = group.claim(claim)
+        await self._save(group, rows)
+        return claimed
+
+    async def join(self, name: str, join: Join) -> None:
+        """Take a process into a group, which is made with its limits if it is the first."""
+        group = await self._group(name)
+        if len(group.money.accounts) >= _MOST_MEMBERS:
+            raise RunError(f"the group {name} has {_MOST_MEMBERS:,} runs, as many as it may; use another --group")
+        await self._save(group, group.join(join))
+
+    async def beat(self, name: str, beat: Beat) -> Granted:
+        """What a member may do until its next report."""
+        group = await self._joined(name)
+        granted, rows = group.beat(beat)
+        await self._save(group, rows)
+        if not beat.models:
+            return granted
+        servers = await self.servers()
+        return granted.model_copy(update={"servers": {model: servers.get(model, []) for model in beat.models}})
+
+    async def leave(self, name: str, leave: Leave) -> None:
+        """Let a member go."""
+        group = await self._joined(name)
+        await self._save(group, group.leave(leave))
+
+    async def free(self, name: str, run_id: str) -> int:
+        """Free what a run of a group holds and nothing will spend; how many picodollars that were."""
+        group = await self._known(name)
+        freed, rows = group.free(run_id)
+        await self._save(group, rows)
+        return freed
+
+    async def forget(self, name: str) -> None:
+        """Forget a group. Raises RunError while a member is at work."""
+        group = await self._known(name)
+        if any(group.money.is_at_work(one) for one in group.money.accounts.values()):
+            raise RunError(f"members of the group {name} are at work; end them first")
+        del self._groups[name]
+        assert self._records is not None  # noqa: S101 - it was read
+        await asyncio.to_thread(self._records.delete_group, name)
+
+    async def overview(self) -> list[dict[str, Any]]:
+        """All groups, for people and programs."""
+        await self._load()
+        return [group.overview() for group in self._groups.values()]
+
+    def announce(self, model: str, url: str) -> None:
+        """A server of a model is there, for the next seconds. Raises RunError for one too many."""
+        if len(self._servers) >= _MOST_SERVERS and (model, url) not in self._servers:
+            raise RunError(f"{_MOST_SERVERS:,} servers have announced themselves, as many as may")
+        self._servers[model, url] = self._clock() + SERVER_SECONDS
+
+    def withdraw(self, model: str, url: str) -> None:
+        """A server ends."""
+        self._servers.pop((model, url), None)
+
+    async def servers(self) -> dict[str, list[str]]:
+        """The servers that are there, by model."""
+        now, found = self._clock(), dict[str, list[str]]()
+        self._servers = {server: until for server, until in self._servers.items() if until > now}
+        for model, url in sorted(self._servers):
+            found.setdefault(model, []).append(url)
+        return found
+
+    async def close(self) -> None:
+        """Finish what is being saved."""
+        if self._saving is not None:
+            await self._saving
+        if self._records is not None:
+            self._records.close()
+
+    async def _group(self, name: str) -> Group:
+        await self._load()
+        if (group := self._groups.get(name)) is None:
+            if len(self._groups) >= _MOST_GROUPS:
+                raise ConfigError(f"the coordinator has {_MOST_GROUPS:,} groups, as many as it may; forget some")
+            group = self._groups[name] = Group(new_group(name, None), self._clock)
+        return group
+
+    async def _known(self, name: str) -> Group:
+        await self._load()
+        if (group := self._groups.get(name)) is None:
+            raise RunError(f"there is no group {name}")
+        return group
+
+    async def _joined(self, name: str) -> Group:
+        await self._load()
+        if (group := self._groups.get(name)) is None:
+            raise ReplacedError(f"the coordinator has no group {name}; was its database removed?")
+        return group
+
+    async def _load(self) -> None:
+        async with self._opening:
+            if self._records is not None:
+                return
+            records = await asyncio.to_thread(self._open)
+            groups = await asyncio.to_thread(records.rows, GroupRow)
+            quiet_until = self._clock() + RATE_SECONDS
+            for row in groups:
+                self._groups[row.name] = Group(row, self._clock, quiet_until)
+            for one in await asyncio.to_thread(_parts, records):
+                self._groups[one.group_name].load(one)
+            self._records = records
+
+    async def _save(self, group: Group, rows: Sequence[Row]) -> None:
+        """Wait until rows are on disk; those of all members that wait are one transaction."""
+        if not rows:
+            return
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append((rows, done))
+        if self._saving is None:
+            self._saving = asyncio.create_task(self._save_all())
+        await done
+        group.saved(rows)
+
+    async def _save_all(self) -> None:
+        assert self._records is not None  # noqa: S101 - groups were read from it
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                try:
+                    await asyncio.to_thread(self._records.save, [row for rows, _ in waiting for row in rows])
+                except Exception as error:  # noqa: BLE001 - each of those that wait raises it
+                    for _, done in waiting:
+                        if not done.done():
+                            done.set_exception(error)
+                else:
+                    for _, done in waiting:
+                        if not done.done():
+                            done.set_result(None)
+        finally:
+            self._saving = None
+
+
+def _parts(records: GroupRecords) -> list[EndpointRow | MemberRow | ShardRow]:
+    """What is on disk of all groups."""
+    return [*records.rows(EndpointRow), *records.rows(MemberRow), *records.rows(ShardRow)]

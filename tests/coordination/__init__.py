@@ -1,0 +1,1 @@
+"""Members of coordinated groups, and their coordinator, in one process."""

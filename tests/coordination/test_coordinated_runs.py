@@ -1,0 +1,118 @@
+"""Runs that keep to one limit and one budget by a coordinator."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clairgen.config.models import RunConfig
+from clairgen.errors import BudgetError, ConfigError, NothingLeftError
+from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.store import RunDirectory, reading
+from clairgen.task_shard import LeasedShard, TaskShard, named_shard
+from tests.coordination.coordinated import AT, Coordinated
+from tests.runs import config, played, questions, write_tasks
+from tests.scripted import ScriptedEndpoint
+
+FREE = {"price_per_million": {"input": 0, "output": 0}}
+LIMITED = {"requests_per_minute": 6000, "concurrency": 6}
+REVISER_PICODOLLARS = 10**6 * (200 * 10 + 30 * 30)
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Coordinated]:
+    async with Coordinated(tmp_path / "runs") as opened:
+        yield opened
+
+
+def shard_of(served: Coordinated, folder: Path, count: int) -> Callable[[RunConfig], Awaitable[Summary]]:
+    options = Options(shard=LeasedShard(count), coordinator=AT)
+    return lambda settings: generate(settings, folder / "shards/{shard}", options, runtime=served.runtime())
+
+
+async def test_shards_are_given_out_once_each_and_make_all_pairs_within_the_slots_of_one(
+    tmp_path: Path, served: Coordinated
+) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(40))
+    async with ScriptedEndpoint(played) as endpoint:
+        settings, shard = config(endpoint.url, tasks, target=LIMITED), shard_of(served, tmp_path, 3)
+        made = await asyncio.gather(*[shard(settings) for _ in range(3)])
+        assert {str(one.shard) for one in made} == {"1/3", "2/3", "3/3"}
+        assert {one.run for one in made} == {tmp_path / "shards" / str(number) for number in (1, 2, 3)}
+        assert sum(one.statuses["clair"]["made"] for one in made) == 40
+        with pytest.raises(NothingLeftError, match="all 3 shards are done"):
+            await shard(settings)
+    overview = await served.overview()
+    assert {one["state"] for one in overview["shards"]} == {"done"}
+    assert {one["state"] for one in overview["members"]} == {"ended"}
+    assert overview["endpoints"][0]["endpoint"] == f"target-model at {endpoint.url}"
+    assert len(served.asked) < 40  # some for each of them, and not one for each request
+
+
+async def test_the_bill_of_all_is_within_the_budget_of_the_group_and_a_larger_one_makes_the_rest(
+    tmp_path: Path, served: Coordinated
+) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(60))
+
+    def billed() -> int:
+        return REVISER_PICODOLLARS * [one["model"] for one in endpoint.asked].count("reviser-model")
+
+    async with ScriptedEndpoint(played) as endpoint:
+        shard = shard_of(served, tmp_path, 2)
+        settings = config(endpoint.url, tasks, budget_usd=0.1, target=FREE, stronger=FREE)
+        made = await asyncio.gather(*[shard(settings) for _ in range(2)])
+        assert all(isinstance(one.stopped_by, BudgetError) for one in made)
+        assert "the budget of $0.1000 of the group" in str(made[0].stopped_by)
+        assert 0.07 * 10**12 < billed() <= 0.1 * 10**12
+        settings = settings.model_copy(update={"budget_usd": 1.0})
+        made = await asyncio.gather(*[shard(settings) for _ in range(2)])
+        assert [one.stopped_by for one in made] == [None, None]
+        assert sum(one.statuses["clair"]["made"] for one in made) == 60
+        assert billed() == 60 * REVISER_PICODOLLARS
+    overview = await served.overview()
+    assert (overview["budget_usd"], overview["spent_usd"], overview["allotted_usd"]) == (
+        1.0,
+        60 * REVISER_PICODOLLARS / 10**12,
+        60 * REVISER_PICODOLLARS / 10**12,
+    )
+    shown = (await served.http.get("/groups")).text
+    assert "allotted of $1.00" in shown
+    assert f"<h2>{overview['group']}</h2>" in shown
+    metrics = (await served.http.get("/metrics")).text
+    assert f'clairgen_group_budget_usd{{group="{overview["group"]}"}} 1.0' in metrics
+    assert f'clairgen_group_members{{group="{overview["group"]}",state="ended"}} 2.0' in metrics
+    async with reading(RunDirectory(tmp_path / "shards/1")) as store:
+        assert await store.metadata.get("budget") is None  # the budget of all is not that of a shard
+
+
+async def test_what_cannot_be_given_is_refused_before_anything_is_asked(tmp_path: Path, served: Coordinated) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(2))
+    settings = config("http://127.0.0.1:9/v1", tasks)
+    cases: list[tuple[str, Any, str]] = [
+        ("run", Options(shard=LeasedShard(2), coordinator=AT), "write its number into --run as {shard}"),
+        ("run", Options(shard=LeasedShard(2)), "takes a shard from a coordinator; name it with --coordinator URL"),
+        ("run/{shard}", Options(coordinator=AT), "no shard was asked for"),
+        ("run", Options(coordinator=AT, no_budget=True), r"the budget is the group's; leave it out"),
+    ]
+    by_batch = settings.models["target"].model_copy(update={"delivery": "batch"})
+    batches = settings.model_copy(update={"models": settings.models | {"target": by_batch}})
+    with pytest.raises(ConfigError, match="whose batches only one run directory can collect"):
+        await generate(batches, tmp_path / "{shard}", Options(shard=LeasedShard(2), coordinator=AT))
+    for run, options, sentence in cases:
+        with pytest.raises(ConfigError, match=re.escape(sentence)):
+            await generate(settings, tmp_path / run, options, runtime=served.runtime())
+    alone = config("http://127.0.0.1:9/v1", tasks, target={"endpoints": ["registered"]})
+    with pytest.raises(ConfigError, match=r"models\.target is served by those who registered with a coordinator"):
+        await generate(alone, tmp_path / "alone")
+
+
+def test_a_shard_of_a_coordinator_is_asked_for_by_name_or_where_no_scheduler_says_which() -> None:
+    assert named_shard("lease/8", {"JOB_COMPLETION_INDEX": "1"}, is_coordinated=True) == LeasedShard(8)
+    assert named_shard("auto/8", {}, is_coordinated=True) == LeasedShard(8)
+    assert named_shard("auto/8", {"JOB_COMPLETION_INDEX": "1"}, is_coordinated=True) == TaskShard(2, 8)
+    for text, is_coordinated in (("lease/8", False), ("auto/8", False), ("lease/0", True), ("lease", True)):
+        with pytest.raises(ConfigError):
+            named_shard(text, {}, is_coordinated=is_coordinated)

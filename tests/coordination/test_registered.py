@@ -1,0 +1,152 @@
+"""Model servers that announce themselves, and runs whose endpoints come and go with them."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from clairgen.config.file import parse_config
+from clairgen.coordination.announcing import RegistryFolder, RegistryOfCoordinator, keep_announced
+from clairgen.coordination.coordinator_client import CoordinatorClient
+from clairgen.coordination.wire import SERVER_SECONDS, ModelServer
+from clairgen.errors import ConfigError, EndpointsError
+from clairgen.inference.registered import GONE_SECONDS, FolderOfServers
+from clairgen.pipeline.generate import Options, generate
+from tests.clocks import FakeClock
+from tests.coordination.coordinated import AT, Coordinated
+from tests.runs import TARGET, config, config_text, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint
+
+SERVER = ModelServer(model=TARGET, url="http://node1:8000/v1")
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Coordinated]:
+    async with Coordinated(tmp_path / "runs") as opened:
+        yield opened
+
+
+async def test_a_file_counts_as_long_as_its_time_changes_whatever_the_clocks_of_machines_say(tmp_path: Path) -> None:
+    clock, registry = FakeClock(), RegistryFolder(tmp_path / "servers")
+    servers = FolderOfServers(tmp_path / "servers", clock)
+    assert servers.urls(TARGET) == set()  # there is no folder yet
+    await registry.announce(SERVER)
+    [file] = (tmp_path / "servers").iterdir()
+    os.utime(file, (10**9, 10**9))  # a clock that is years behind
+    assert servers.urls(TARGET) == {SERVER.url}
+    assert servers.urls("other-model") == set()
+    clock.seconds += GONE_SECONDS
+    assert servers.urls(TARGET) == {SERVER.url}
+    clock.seconds += 1
+    assert servers.urls(TARGET) == set()
+    await registry.announce(SERVER)
+    assert servers.urls(TARGET) == {SERVER.url}
+    for content in ("", "[]", '{"model": "x"}', json.dumps({"model": TARGET, "url": "file:///etc/passwd"}), "\xff"):
+        (tmp_path / "servers" / "odd.json").write_text(content, encoding="latin-1")
+        assert servers.urls(TARGET) == {SERVER.url}
+    await registry.withdraw(SERVER)
+    assert servers.urls(TARGET) == set()
+
+
+async def test_a_run_asks_the_servers_that_there_are_at_any_moment(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(300))
+    registry, folder = RegistryFolder(tmp_path / "servers"), tmp_path / "servers"
+
+    def slowly(request: dict[str, object]) -> Reply:
+        return Reply(played(request).body, delay_seconds=0.02)
+
+    async with ScriptedEndpoint(slowly) as first, ScriptedEndpoint(slowly) as second:
+        settings = config(
+            first.url, tasks, recipes=["stronger-preferred"], target={"endpoints": [f"registered:{folder}"]}
+        )
+        settings.models["target"].model_copy(update={"concurrency": 4})
+        runtime = Coordinated(tmp_path / "unused").runtime()
+        running = asyncio.create_task(generate(settings, tmp_path / "run", runtime=runtime))
+        one, other = (ModelServer(model=TARGET, url=endpoint.url) for endpoint in (first, second))
+
+        def asked(endpoint: ScriptedEndpoint) -> int:
+            return [request["model"] for request in endpoint.asked].count(TARGET)
+
+        async def until_asked(endpoint: ScriptedEndpoint, count: int) -> None:
+            async with asyncio.timeout(20):
+                while asked(endpoint) < count:  # noqa: ASYNC110 - what another one sends
+                    await asyncio.sleep(0.01)
+
+        await asyncio.sleep(0.1)
+        assert asked(first) == 0
+        await registry.announce(one)
+        await until_asked(first, 20)
+        await registry.announce(other)
+        await until_asked(second, 20)
+        await registry.withdraw(one)
+        await asyncio.sleep(0.5)
+        before = asked(first)
+        summary = await running
+        assert summary.statuses["stronger-preferred"] == {"made": 300}
+        assert asked(first) == before
+        assert asked(first) + asked(second) == 300
+
+
+async def test_a_run_stops_when_no_server_registers_in_time(tmp_path: Path) -> None:
+    target = {"endpoints": [f"registered:{tmp_path}"], "patience_seconds": 0.3}
+    settings = config("http://127.0.0.1:9/v1", write_tasks(tmp_path / "t.jsonl", questions(2)), target=target)
+    settings = settings.model_copy(update={"recipes": settings.recipes[1:]})
+    summary = await generate(settings, tmp_path / "run", runtime=Coordinated(tmp_path / "unused").runtime())
+    assert isinstance(summary.stopped_by, EndpointsError)
+    assert "no endpoint of the role 'target' can be used (none has registered)" in str(summary.stopped_by)
+    assert any(
+        "no server of the role 'target' has registered; waiting up to 0 s" in one for one in summary.progress.notes
+    )
+
+
+async def test_servers_of_a_coordinator_are_told_to_its_members_until_they_end(
+    tmp_path: Path, served: Coordinated
+) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(10))
+    transport = served.runtime().transport(lambda _: None)
+    stop, notes = asyncio.Event(), list[str]()
+    async with ScriptedEndpoint(played) as endpoint:
+        server = ModelServer(model=TARGET, url=endpoint.url)
+        registry = RegistryOfCoordinator(CoordinatorClient(transport, AT, ""))
+        announcing = asyncio.create_task(
+            keep_announced(server, registry, transport, stop, notes.append, lambda _: asyncio.sleep(0.01))
+        )
+        settings = config(endpoint.url, tasks, target={"endpoints": ["registered"]})
+        summary = await generate(settings, tmp_path / "run", Options(coordinator=AT), runtime=served.runtime())
+        assert summary.statuses["clair"] == {"made": 10}
+        assert notes == [f"{endpoint.url} is announced as a server of {TARGET}"]
+        stop.set()
+        await announcing
+    assert (await served.http.get("/api/coordinator/servers")).json() == {}
+    await transport.close()
+
+
+async def test_a_server_that_does_not_answer_is_not_announced_and_one_that_is_silent_is_left_out(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+    async with Coordinated(tmp_path / "runs", clock) as served:
+        await served.http.post("/api/coordinator/servers", json=SERVER.model_dump())
+        assert (await served.http.get("/api/coordinator/servers")).json() == {TARGET: [SERVER.url]}
+        clock.seconds += SERVER_SECONDS
+        assert (await served.http.get("/api/coordinator/servers")).json() == {}
+        transport, stop, notes = served.runtime().transport(lambda _: None), asyncio.Event(), list[str]()
+
+        async def once(_seconds: float) -> None:
+            stop.set()
+
+        gone = ModelServer(model=TARGET, url="http://127.0.0.1:9/v1")
+        await keep_announced(gone, RegistryFolder(tmp_path / "servers"), transport, stop, notes.append, once)
+        assert notes == ["http://127.0.0.1:9/v1 does not answer yet, or no longer; it is announced when it does"]
+        assert not (tmp_path / "servers").exists()
+        await transport.close()
+
+
+def test_what_a_registered_endpoint_cannot_have_is_refused(tmp_path: Path) -> None:
+    for role in ({"weights": [1]}, {"delivery": "batch"}):
+        with pytest.raises(ConfigError, match=r"registered|exactly one endpoint"):
+            config("http://a/v1", tmp_path / "t", target={"endpoints": ["registered"], **role})
+    assert parse_config(config_text("registered", tmp_path / "t")).models["target"].endpoints == ["registered"]
