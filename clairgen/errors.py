@@ -17,10 +17,9 @@
     └── RunStoppedError                stop the run, which can be continued
         ├── EndpointsError             the endpoints' fault; exit code 3
         ├── BudgetError                the next request does not fit the budget; exit code 2
-        ├── ReplacedError              another process does this one's work by now; exit code 5
+        ├── ReplacedError              another process has this one's run or shard by now; exit code 5
         ├── NothingLeftError           others have done all that this one could have taken on; exit code 0
-        ├── CopyStoppedError           the copy of the run is too far behind; exit code 4
-        │   └── TakenOverError         another session keeps the copy, or it is gone; exit code 4
+        ├── CopyStoppedError           the copy of the run is too far behind, or gone; exit code 4
         ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
         └── DrainedError               the user stopped the run; exit code 130
 
@@ -39,7 +38,7 @@ ENDPOINTS: Final = 3
 COPY: Final = 4
 """The copy of the run cannot be kept."""
 REPLACED: Final = 5
-"""Another process does this one's work by now."""
+"""Another process has this one's run or shard by now."""
 DRAINED: Final = 130
 """Stopped by Ctrl-C or SIGTERM."""
 
@@ -160,7 +159,7 @@ class BudgetError(RunStoppedError):
 
 
 class ReplacedError(RunStoppedError):
-    """Another process has what this one worked on, such as its shard: nothing more is asked here, and nothing has to be done."""
+    """Another process has this one's run or shard by now, and makes what is left: nothing more is asked here."""
 
 
 class NothingLeftError(RunStoppedError):
@@ -168,18 +167,7 @@ class NothingLeftError(RunStoppedError):
 
 
 class CopyStoppedError(RunStoppedError):
-    """The copy lacks more than it may: see to its storage, then continue the run."""
-
-
-class TakenOverError(CopyStoppedError):
-    """Another session keeps the copy by now, or nobody, since it was deleted.
-
-    `goes_on_elsewhere` says whether that session was restored from the copy and makes what is left.
-    """
-
-    def __init__(self, message: str, *, goes_on_elsewhere: bool = True) -> None:
-        super().__init__(message)
-        self.goes_on_elsewhere = goes_on_elsewhere
+    """The copy lacks more than it may, or is no longer there: see to its storage, then continue the run."""
 
 
 class DetachedError(RunStoppedError):

@@ -39,7 +39,6 @@ from clairgen.errors import (
     DetachedError,
     NothingLeftError,
     ReplacedError,
-    TakenOverError,
 )
 from clairgen.pipeline.progress import Progress
 from clairgen.ray_cluster import OnRay
@@ -252,8 +251,8 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
-    elif (by_others := _made_by_others(summary.stopped_by)) is not None:
-        typer.echo(by_others)
+    elif isinstance(summary.stopped_by, ReplacedError):
+        typer.echo("The process that has the run by now makes what is left.")
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:
@@ -338,10 +337,3 @@ def _again(
     for other in options.reuse:
         command += ["--reuse", str(other)]
     return shlex.join(command)
-
-
-def _made_by_others(stopped_by: Exception | None) -> str | None:
-    """Who makes what is left of a run that another session has by now; None where nobody does."""
-    if isinstance(stopped_by, TakenOverError) and stopped_by.goes_on_elsewhere:
-        return "The session that keeps the copy by now makes what is left."
-    return "The process that has it by now makes what is left." if isinstance(stopped_by, ReplacedError) else None

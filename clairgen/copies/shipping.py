@@ -26,7 +26,7 @@ from clairgen.copies.objects import (
 )
 from clairgen.copies.small_files import SmallFiles
 from clairgen.copies.storage import Storage
-from clairgen.errors import CopyError, TakenOverError
+from clairgen.errors import CopyError, CopyStoppedError, ReplacedError
 from clairgen.store import RunDirectory
 from clairgen.store.write_ahead_log import CommittedPages, LogFollower, LogGapError
 from clairgen.wording import counted
@@ -83,7 +83,7 @@ class Shipper:
         return stream_name(self._epoch.number, self._stream)
 
     def ship(self) -> None:
-        """Bring the copy up to what is committed by now. Raises CopyError, and TakenOverError where another keeps the copy."""
+        """Bring the copy up to what is committed by now. Raises CopyError, and what `check_epoch` raises."""
         self.check_epoch()
         try:
             self._ship()
@@ -91,21 +91,19 @@ class Shipper:
             self._begin_stream()
 
     def check_epoch(self) -> None:
-        """Raise TakenOverError if another session keeps the copy by now."""
+        """Raise ReplacedError if another session keeps the copy by now, and CopyStoppedError if there is none of this run."""
         newest = newest_epoch(self._storage)
         if newest is None:
-            raise TakenOverError(
-                f"the copy at {self._storage.address} was deleted while it was kept; nothing more is asked",
-                goes_on_elsewhere=False,
+            raise CopyStoppedError(
+                f"the copy at {self._storage.address} was deleted while it was kept; nothing more is asked"
             )
         if newest.run != self._epoch.run:
-            raise TakenOverError(
+            raise CopyStoppedError(
                 f"{self._storage.address} is the address of another run by now, of {newest.holder} since {newest.began_at}; "
-                "nothing more is asked: run the same command with an address of its own for --copy-to",
-                goes_on_elsewhere=False,
+                "nothing more is asked: run the same command with an address of its own for --copy-to"
             )
         if newest.number != self._epoch.number or newest.token != self._epoch.token:
-            raise TakenOverError(
+            raise ReplacedError(
                 f"the copy at {self._storage.address} is kept by {newest.holder} since {newest.began_at} and no longer by this "
                 "process, which stops asking; go on there"
             )

@@ -15,9 +15,9 @@ from clairgen.copies.storage import Storage, in_thread
 from clairgen.errors import (
     CopyError,
     CopyStoppedError,
+    ReplacedError,
     RunStoppedError,
     StoreError,
-    TakenOverError,
     UserError,
 )
 from clairgen.pipeline.copy_takeover import taken_over
@@ -96,7 +96,7 @@ class RunCopy:
         self._stopped = 0.0
         self._failing: str | None = None
         self._failures = 0
-        self._taken_over: TakenOverError | None = None
+        self._ended_by: ReplacedError | CopyStoppedError | None = None
         self._is_complete = False
         self._in_hand: asyncio.Future[Any] | None = None
         self._snapshot: tuple[tuple[int, int, str], asyncio.Task[UploadedSnapshot]] | None = None
@@ -135,7 +135,7 @@ class RunCopy:
         wanted = went_on = self._clock()
         self._checked = None
         written, most = self._shipper.bytes_written, most_behind(self._every)
-        while self._taken_over is None and (self._up_to is None or self._up_to < wanted):
+        while self._ended_by is None and (self._up_to is None or self._up_to < wanted):
             if written != self._shipper.bytes_written:
                 written, went_on = self._shipper.bytes_written, self._clock()
             if self._clock() - went_on > most:
@@ -145,8 +145,8 @@ class RunCopy:
                 )
                 return stopped_by or error
             await self._stepped_again()
-        if self._taken_over is not None:
-            return stopped_by or self._taken_over
+        if self._ended_by is not None:
+            return stopped_by or self._ended_by
         self._held.log.count(self._held.progress)
         self._held.progress.note(f"the copy at {self._address} is complete")
         self._is_complete = True
@@ -163,7 +163,7 @@ class RunCopy:
 
     async def keep_up(self) -> None:
         """Bring the copy up to what is committed, again and again, until cancelled."""
-        while self._taken_over is None:
+        while self._ended_by is None:
             self._wake.clear()
             due = self._clock() + self._every
             await self._step()
@@ -201,7 +201,7 @@ class RunCopy:
         """
         await self._settled()
         if self._is_complete and (self._in_hand is None or self._in_hand.done()):
-            with contextlib.suppress(CopyError, CopyStoppedError, StoreError, TimeoutError):
+            with contextlib.suppress(CopyError, CopyStoppedError, ReplacedError, StoreError, TimeoutError):
                 await asyncio.wait_for(self._do(self._shipper.ship), _CLOSE_SECONDS)
             await self._settled()
         self._shipper.close()
@@ -230,8 +230,8 @@ class RunCopy:
                     if is_paused:
                         await self._do(self._shipper.restart_log)
             await self._step_of_snapshot()
-        except TakenOverError as error:
-            self._taken_over = error
+        except (ReplacedError, CopyStoppedError) as error:
+            self._ended_by = error
             self._stop.because_of(error)
             return
         except Exception as error:  # noqa: BLE001 - it is tried again, until the copy is too far behind

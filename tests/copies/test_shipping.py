@@ -9,7 +9,7 @@ from clairgen.copies.epochs import begin_epoch, newest_epoch, next_epoch
 from clairgen.copies.objects import Segment, segment_name, streams_of
 from clairgen.copies.restoring import check_may_go_on, restore
 from clairgen.copies.storage import FolderStorage, open_storage
-from clairgen.errors import CopyError, TakenOverError
+from clairgen.errors import COPY, REPLACED, CopyError, CopyStoppedError, ReplacedError, exit_code
 from clairgen.store import RunDirectory
 from tests.copies.kept import count_to, counted, shipping, take_snapshot
 
@@ -150,8 +150,9 @@ async def test_an_older_holder_stops_and_writes_nothing_over_the_newer_ones(tmp_
             await count_to(other_store, 2)
             take_snapshot(other)
             await count_to(store, 7)
-            with pytest.raises(TakenOverError, match=r"is kept by process .* and no longer by this process"):
+            with pytest.raises(ReplacedError, match=r"is kept by process .* and no longer by this process") as raised:
                 shipper.ship()
+            assert exit_code(raised.value) == REPLACED
             assert streams_of(storage.names())[0].epoch == 2
     restore(storage, RunDirectory(tmp_path / "restored"))
     assert await counted(tmp_path / "restored") == 2
@@ -194,16 +195,16 @@ async def test_a_copy_that_is_deleted_while_it_is_kept_stops_its_session(tmp_pat
     async with shipping(tmp_path / "run", storage) as (_, shipper):
         take_snapshot(shipper)
         storage.delete(storage.names())
-        with pytest.raises(TakenOverError, match="was deleted"):
+        with pytest.raises(CopyStoppedError, match="was deleted"):
             shipper.ship()
 
 
 async def test_a_copy_whose_address_another_run_took_names_no_session_to_go_on_with(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path / "copy")
     async with shipping(tmp_path / "run", storage) as (_, shipper), shipping(tmp_path / "other", storage):
-        with pytest.raises(TakenOverError, match="is the address of another run by now") as raised:
+        with pytest.raises(CopyStoppedError, match="is the address of another run by now") as raised:
             shipper.ship()
-    assert not raised.value.goes_on_elsewhere
+    assert exit_code(raised.value) == COPY
 
 
 async def test_a_commit_larger_than_memory_may_hold_begins_a_new_stream(

@@ -142,9 +142,9 @@ async def test_a_session_whose_copy_was_taken_over_stops_asking(tmp_path: Path) 
         newer, _ = await kept(endpoint.url, tasks, tmp_path / "other machine", copy)
         stopped = await older
     assert newer.stopped_by is None
-    assert stopped.code == 4
+    assert stopped.code == 5
     assert "no longer by this process, which stops asking" in stopped.err
-    assert "The session that keeps the copy by now makes what is left." in stopped.out
+    assert "The process that has the run by now makes what is left." in stopped.out
     async with reading(RunDirectory(tmp_path / "run")) as store:
         statuses = await store.pairs.statuses()
     assert sum(counts.get("pending", 0) for counts in statuses.values()) > 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from clairgen.coordination.wire import RATE_SECONDS, SERVER_SECONDS, Beat, Claim, Claimed, Granted, Join, Leave
-from clairgen.errors import ConfigError, ReplacedError, RunError
+from clairgen.errors import ConfigError, RunError
 from clairgen.service.coordinator.member_groups import Group
 from clairgen.store.group_records import EndpointRow, GroupRecords, GroupRow, MemberRow, Row, ShardRow, new_group
 
@@ -120,7 +120,10 @@ class Coordinator:
     async def _joined(self, name: str) -> Group:
         await self._load()
         if (group := self._groups.get(name)) is None:
-            raise ReplacedError(f"the coordinator has no group {name}; was its database removed?")
+            raise RunError(
+                f"there is no group {name} any more: somebody has forgotten it, or the coordinator has another database; run the "
+                "same command again"
+            )
         return group
 
     async def _load(self) -> None:
