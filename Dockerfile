@@ -9,7 +9,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY lock lock
 RUN mkdir clairgen && touch clairgen/__init__.py \
-    && /opt/clairgen/bin/pip install --constraint lock/requirements.txt '.[data,local,otel,report,serve,tokens]' \
+    && /opt/clairgen/bin/pip install --constraint lock/requirements.txt '.[analysis,copies,data,local,otel,report,serve,tokens]' \
     && /opt/clairgen/bin/pip uninstall --yes clairgen
 
 FROM packages AS packages-train

@@ -4,6 +4,7 @@ A child that is our own code calls `end_with_parent`. Any other command runs und
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ TERMINATE: Final = b"t"
 KILL: Final = b"k"
 """What the parent of a watched command writes to send it, and what it has started, SIGTERM or SIGKILL."""
 _SECONDS_TO_KILL: Final = 20.0
+_SET_PARENT_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def end_with_parent(obey: Callable[[bytes], None] = lambda _words: None) -> threading.Thread:
@@ -38,7 +40,10 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     grace_seconds, *words = sys.argv[1:]
     try:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - our parent's
+        # No thread runs yet, so that there may be something to do between fork and exec.
+        process = subprocess.Popen(  # noqa: S603 - our parent's
+            words, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_killed_with(os.getpid())
+        )
     except OSError as error:
         sys.exit(f"{words[0]} cannot be started: {error.strerror}")
     is_ending = threading.Event()
@@ -48,6 +53,20 @@ def main() -> None:
     if is_ending.is_set():
         ending.join()
     sys.exit(code)
+
+
+def _killed_with(parent: int) -> Callable[[], None] | None:
+    """What a new process does so that the kernel kills it if its parent is killed, which could not do so itself (Linux only)."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask_kernel() -> None:
+        prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it was killed just now
+            os._exit(1)
+
+    return ask_kernel
 
 
 def _watch_parent(obey: Callable[[bytes], None]) -> None:

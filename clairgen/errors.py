@@ -28,6 +28,20 @@ Messages say what happened, to what, and what to do about it, in one sentence, w
 """
 
 from collections.abc import Callable
+from typing import Final
+
+FAILED: Final = 1
+"""Done, but some tasks failed."""
+USER: Final = 2
+"""Something the user has to fix, or the budget is reached."""
+ENDPOINTS: Final = 3
+"""The endpoints cannot serve."""
+COPY: Final = 4
+"""The copy of the run cannot be kept."""
+REPLACED: Final = 5
+"""Another process does this one's work by now."""
+DRAINED: Final = 130
+"""Stopped by Ctrl-C or SIGTERM."""
 
 
 class ClairgenError(Exception):
@@ -178,3 +192,14 @@ def _restored(kind: type[RequestError], args: tuple[object, ...], state: dict[st
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+def exit_code(error: ClairgenError) -> int:
+    """The exit code that an error ends the command with."""
+    if isinstance(error, EndpointsError):
+        return ENDPOINTS
+    if isinstance(error, CopyStoppedError):
+        return COPY
+    if isinstance(error, ReplacedError):
+        return REPLACED
+    return DRAINED if isinstance(error, DrainedError) else USER

@@ -35,22 +35,32 @@ def locked_folder(path: Path) -> Iterator[tuple[int, ...]]:
         # On a full disk the lock holds all the same; it only does not say who has it.
         with contextlib.suppress(OSError):
             os.ftruncate(file, 0)
-            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(file, f"{os.getpid()} {os.uname().nodename}\n".encode(), 0)
         yield folder, file
 
 
 def _acquire(handle: int, file: int, path: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
+    except (BlockingIOError, PermissionError) as error:  # a server of SMB says that it is not permitted
         raise InUseError(
-            f"{path} is in use by process {holder}; wait until it ends, or stop it with Ctrl-C there"
+            f"{path} is in use by {_holder(file)}; wait until it ends, or stop it with Ctrl-C there"
         ) from error
     except OSError as error:
+        if handle != file:
+            return  # NFS locks no folder, and the file in it holds as well
         raise RunError(
             f"the folder {path} cannot be locked: {error.strerror}; choose a folder on a local disk"
         ) from error
+
+
+def _holder(file: int) -> str:
+    try:
+        process, _, host = os.pread(file, 200, 0).decode(errors="replace").strip().partition(" ")
+    except OSError:  # which SMB locks for readers, too
+        process, host = "", ""
+    elsewhere = f" on {host}" if host and host != os.uname().nodename else ""
+    return f"process {process or 'unknown'}{elsewhere}"
 
 
 def check_unused(path: Path) -> None:

@@ -45,9 +45,19 @@ def require_results_extra() -> None:
     _require("Writing evaluations as a page", "report", "jinja2")
 
 
+def require_ray_extra() -> None:
+    """Raise MissingExtraError unless shards can be spread over a Ray cluster."""
+    _require("Spreading a run over a Ray cluster", "ray", "ray")
+
+
 def require_tokens_extra() -> None:
     """Raise MissingExtraError unless answers can be measured in tokens of a model's tokenizer."""
     _require("Counting the tokens of a named tokenizer", "tokens", "tokenizers")
+
+
+def has_analysis_extra() -> bool:
+    """Whether the figures of many pairs can be read from columns."""
+    return all(find_spec(package) is not None for package in ("duckdb", "pyarrow"))
 
 
 def require_trajectory_extra() -> None:

@@ -74,6 +74,11 @@ def pair_id(task_id: str, recipe: str) -> str:
     return digest(f"[{_escaped(task_id)},{_escaped(recipe)}]")[:32]
 
 
+def sample_number(task_id: str) -> int:
+    """A number below 2**32 that depends on the task alone: samples of pairs have the tasks with the smallest ones."""
+    return int.from_bytes(hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).digest()[:4])
+
+
 def _canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, float) and value.is_integer():
         return int(value)

@@ -1,6 +1,7 @@
 """The pairs of a run as a data set: what is written, and what its card says of it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from clairgen.filters.pipeline import reason_to_skip
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.import_state import import_states, merged_kinds
 from clairgen.pipeline.ingest import ingest_state
-from clairgen.pipeline.refilter import TOKENIZER, require_coverage
+from clairgen.pipeline.refilter import require_coverage
 from clairgen.records import OVERALL, StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
 from clairgen.store import (
@@ -33,7 +34,11 @@ from clairgen.store import (
     RunDirectory,
     Store,
     reading,
+    reading_shards,
+    runs_inside,
 )
+from clairgen.store.metadata import TOKENIZER
+from clairgen.task_shard import TaskShard
 
 
 async def export(
@@ -58,6 +63,7 @@ async def export(
 ) -> ExportSummary:
     """Write the pairs that pass the filters in force as a Hugging Face data set, one subset a recipe.
 
+    `run` may be a folder of shards, whose pairs are exported as those of the merged run would be.
     `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
     can be compared on the same tasks. `keep_identical` exports the pairs of recipes that revise in which the reviser changed
     nothing, unless another filter drops them, and marks them in a column. `balance_lengths` leaves pairs out, so that the length
@@ -71,12 +77,10 @@ async def export(
     """
     export_format, file_format = ExportFormat(export_format), FileFormat(file_format)
     _require_balance_alone(export_format, matched=matched, balance=balance_lengths, tokenizer=length_tokenizer)
-    directory = RunDirectory(Path(run))
-    async with reading(directory, snapshot=True) as store:
+    async with _opened(Path(run)) as (store, missing):
         plans = await _chosen_plans(store, recipes, run)
         confirming = _confirming(plans, export_format, run) if keep_identical else None
         _require_fitting(plans, export_format, thinking, reference, run)
-        await require_coverage(store, directory)
         advice = [entry for entry in await store.advice.numbers() if entry.recipe in plans]
         config = yaml.safe_load(await store.metadata.configuration() or "{}")
         keeps_thoughts = (thinking or config.get("thinking")) == Thinking.KEEP and export_format.has_answer_messages
@@ -112,7 +116,22 @@ async def export(
                 {recipe: statuses.get(recipe, {}).get("pending", 0) for recipe in plans},
                 None if read is None or read.complete else read.rows,
                 balanced,
+                tuple(map(str, missing)),
             )
+
+
+@asynccontextmanager
+async def _opened(run: Path) -> AsyncIterator[tuple[Store, Sequence[TaskShard]]]:
+    """The store of a run, or of all shards in a folder, to whose pairs the filters were applied; and which shards are missing."""
+    if not runs_inside(run):
+        async with reading(RunDirectory(run), snapshot=True) as store:
+            await require_coverage(store, RunDirectory(run))
+            yield store, ()
+        return
+    async with reading_shards(run) as found:
+        for path, store in found.shards.items():
+            await require_coverage(store, RunDirectory(path), of_shard=True)
+        yield found.together, found.missing
 
 
 async def _write_people(store: Store, writer: DatasetWriter, plans: Mapping[str, Plan]) -> None:
@@ -136,9 +155,10 @@ class _ExportedPairs:
     keeps_thoughts: bool
     references: References | None = None
 
-    async def of_recipe(self, recipe: str) -> AsyncIterator[_ExportedPair]:
+    async def of_recipe(self, recipe: str, lost_by: Sequence[str]) -> AsyncIterator[_ExportedPair]:
+        """The pairs of a recipe that are kept, and those that are lost for one of the reasons `lost_by`."""
         compares_recorded = _compares_recorded(self.plans[recipe])
-        async for stored in self.store.pairs.made(recipe):
+        async for stored in self.store.pairs.made(recipe, lost_by):
             thoughts = await thoughts_of_pair(self.store, stored.outcome) if self.keeps_thoughts else NO_THOUGHTS
             reference = await self.references.of_pair(self.store, stored) if self.references is not None else None
             scored = with_score_columns(stored)
@@ -156,7 +176,7 @@ async def _balanced(pairs: _ExportedPairs, writer: DatasetWriter, tokenizer: str
     """The selection by length among the pairs that can be written, by recipe."""
 
     async def writable(recipe: str) -> AsyncIterator[StoredPair]:
-        async for one in pairs.of_recipe(recipe):
+        async for one in pairs.of_recipe(recipe, writer.reasons_to_read(recipe)):
             if writer.reason_to_skip(*one) is None:
                 yield one.stored
 
@@ -176,7 +196,9 @@ async def _write(
     wanted = await _matched(pairs, writer) if matched else None
     for recipe in pairs.plans:
         left_out = balanced[recipe].left_out if balanced is not None else {}
-        async for stored, thoughts, reference in pairs.of_recipe(recipe):
+        lost_by = writer.reasons_to_read(recipe)
+        writer.skip(await pairs.store.pairs.left_out(recipe, lost_by))
+        async for stored, thoughts, reference in pairs.of_recipe(recipe, lost_by):
             is_wanted = wanted is None or stored.task.id in wanted
             written = writer.add(stored, is_wanted, thoughts, left_out.get(stored.id), reference)
             if written and reason_to_skip(stored) is None and (contrast := contrast_under(tokenizer, stored)):
@@ -188,7 +210,11 @@ async def _matched(pairs: _ExportedPairs, writer: DatasetWriter) -> set[str]:
     """Ids of the tasks whose pairs can be written for every recipe."""
     matched: set[str] | None = None
     for recipe in pairs.plans:
-        passing = {one.stored.task.id async for one in pairs.of_recipe(recipe) if writer.reason_to_skip(*one) is None}
+        passing = {
+            one.stored.task.id
+            async for one in pairs.of_recipe(recipe, writer.reasons_to_read(recipe))
+            if writer.reason_to_skip(*one) is None
+        }
         matched = passing if matched is None else matched & passing
     return matched or set()
 

@@ -2,14 +2,14 @@
 
 import random
 from collections.abc import AsyncGenerator, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clairgen.errors import InputError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.records import StoredPair
-from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading
+from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading, runs_inside
 from clairgen.wording import one_line_repr
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -65,6 +65,39 @@ async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = 
         pair = await store.chosen.nth(choice, number)
         others = await store.pairs.of_task(pair.task.id, plans) - 1 if pair is not None else 0
         return ChosenPair(pair, number, count, others)
+
+
+async def find_in_shards(folder: Path | str, start: str, recipe: str | None = None) -> list[tuple[Path, StoredPair]]:
+    """Made pairs as `find_pairs` finds them, in all shards in a folder, with the run directory that each is in."""
+    runs = runs_inside(Path(folder))
+    return [(run, stored) for run in runs for stored in await find_pairs(run, start, recipe)]
+
+
+async def choose_in_shards(
+    folder: Path | str, choice: PairChoice, number: int | None = None
+) -> tuple[Path, ChosenPair]:
+    """The pair of this number among the chosen ones of all shards in a folder, shard after shard, and the run that it is in.
+
+    Raises InputError as `choose_pair` does, where no shard has such pairs.
+    """
+    runs, counts = runs_inside(Path(folder)), []
+    refused: InputError | None = None
+    for run in runs:
+        try:
+            counts.append((await choose_pair(run, choice, 1)).count)
+        except InputError as error:
+            counts.append(0)
+            refused = error
+    if refused is not None and not any(counts):
+        raise refused
+    total = sum(counts)
+    number = number or random.randint(1, max(total, 1))  # noqa: S311 - which pair a person looks at
+    before = 0
+    for run, count in zip(runs, counts, strict=True):
+        if number <= before + count:
+            return run, replace(await choose_pair(run, choice, number - before), number=number, count=total)
+        before += count
+    return Path(folder), ChosenPair(None, number, total)
 
 
 async def recipe_behind(run: Path | str, name: str) -> str:

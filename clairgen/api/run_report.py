@@ -1,21 +1,24 @@
 """Reports on the pairs of runs and on training runs. Optional packages are imported where they are needed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clairgen.api.reported_parts import reported_parts
+from clairgen.api.run_status import summed_counts
 from clairgen.errors import InputError, RunError
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary
 from clairgen.pipeline.import_state import import_states
-from clairgen.pipeline.refilter import TOKENIZER
 from clairgen.pipeline.source_runs import TRAJECTORIES, NamedRun, source_runs
-from clairgen.reporting.report import RecipeReport, recipe_report
-from clairgen.store import RunDirectory, Store, reading
+from clairgen.reporting.recipe_report import ReportedPart, recipe_report
+from clairgen.reporting.report import RecipeReport
+from clairgen.store import Plan, RunDirectory, Store
+from clairgen.store.metadata import TOKENIZER
 
 if TYPE_CHECKING:
     from clairgen.reporting.html import pairs_page
@@ -38,8 +41,9 @@ async def report(
 ) -> list[RecipeReport]:
     """Contrast, drops and audit of every recipe of `runs`; with each run's own tokenizer if none is named.
 
-    In place of a run there may be pairs from elsewhere, as `import_pairs` takes them: they are imported as `source` says into a
-    temporary run, or into the run `keep`, and `tell` is given what was understood and what importing came to.
+    The shards in a folder are one run. In place of a run there may be pairs from elsewhere, as `import_pairs` takes them: they
+    are imported as `source` says into a temporary run, or into the run `keep`, and `tell` is given what was understood, what
+    importing came to, and what figures are without.
 
     `by` names a column of the source of imported pairs, by whose values they are also reported. `matched` counts only the tasks
     of which every recipe of a run has a pair that is kept, so that recipes can be compared. `length_tokenizer` names the
@@ -52,14 +56,15 @@ async def report(
         require_report_extra()
     reports: list[RecipeReport] = []
     samples: list[pairs_page.PairSample] = []
+    reads_columns = by is None and not matched
     async with source_runs(runs, source or ImportOptions(), keep, tell=tell, stop=stop) as named_runs:
         for run in named_runs:
             _refuse_training(run.path)
-            async with reading(RunDirectory(run.path), snapshot=True) as store:
+            async with reported_parts(run.path, reads_columns=reads_columns, tell=tell) as (facts, parts):
                 if by is not None:
-                    await _require_column(store, run.name, by)
+                    await _require_column(parts[0].store, run.name, by)
                 reports += await _run_report(
-                    store, run, tokenizer, length_tokenizer, by, matched, None if html is None else samples
+                    facts.plans, parts, run, tokenizer, length_tokenizer, by, matched, None if html is None else samples
                 )
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page
@@ -89,7 +94,8 @@ def report_training(*outs: Path | str, html: Path | str | None = None) -> "list[
 
 
 async def _run_report(
-    store: Store,
+    plans: Mapping[str, Plan],
+    parts: Sequence[ReportedPart],
     run: NamedRun,
     tokenizer: str | None,
     length_tokenizer: str | None,
@@ -98,19 +104,19 @@ async def _run_report(
     samples: "list[pairs_page.PairSample] | None",
 ) -> list[RecipeReport]:
     """The reports on the recipes of a run; a sample of their pairs is added to `samples`, if there are any."""
-    statuses, plans = await store.pairs.statuses(), await store.metadata.plans()
     if matched and len(plans) < 2:
         raise InputError(f"--matched compares the recipes of a run, and {run.name} has {len(plans)}; leave it out")
-    only = await _matched(store, list(plans)) if matched else None
+    only = await _matched(parts, list(plans)) if matched else None
+    statuses = summed_counts([await part.store.pairs.statuses() for part in parts])
     reports = []
     for recipe, plan in plans.items():
         if samples is not None:
             samples.append(_pair_sample(run.name, recipe))
         report = await recipe_report(
-            store,
+            parts,
             run.name,
             recipe,
-            tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER,
+            tokenizer or await parts[0].store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER,
             statuses.get(recipe, {}),
             samples[-1].add if samples is not None else None,
             imported_from=plan.imported_from,
@@ -118,15 +124,23 @@ async def _run_report(
             by=by if plan.imported_from is not None else None,
             only=only,
             length_tokenizer=length_tokenizer,
+            sampled_tasks=_PAIRS_ON_A_PAGE,
         )
+        if samples is not None:
+            samples[-1].seen = report.n
         reports.append(replace(report, keep_with=run.keep_with))
     return reports
 
 
-async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
+async def _matched(parts: Sequence[ReportedPart], recipes: Sequence[str]) -> set[str]:
     """Ids of the tasks of which every recipe has a pair that is kept."""
     kept = [
-        {stored.task.id async for stored in store.pairs.made(recipe) if reason_to_skip(stored) is None}
+        {
+            stored.task.id
+            for part in parts
+            async for stored in part.store.pairs.made(recipe)
+            if reason_to_skip(stored) is None
+        }
         for recipe in recipes
     ]
     return set.intersection(*kept)

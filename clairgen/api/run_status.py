@@ -1,13 +1,13 @@
 """Where a run stands: its counts, or what is cheap to read again and again. Reads, also while the run goes on."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clairgen.api.run_batches import BatchStatus, batches_of
 from clairgen.config.prices import PICODOLLARS
-from clairgen.errors import RunError
+from clairgen.errors import InUseError, RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import pairs_in_words
 from clairgen.pipeline.import_state import ImportState, import_states
@@ -109,25 +109,37 @@ async def status(run: Path | str) -> Status:
 class ShardsStatus:
     """Where the shards of a run stand: each, whether a session is in progress in it, and all of them together.
 
-    `missing` are the shards that are not in the folder.
+    `missing` are the shards that are not in the folder. `in_use` are run directories that nobody can read now, since a process
+    writes them on a network file system, with what their logs say; they are in no sum, and any of them may be a missing shard.
     """
 
     shards: list[Status]
     running: list[bool]
     together: Status
     missing: list[TaskShard]
+    in_use: Mapping[Path, LastSession | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """The object of `status --json`: that of all shards together, with the state of each and the numbers of those missing."""
         each = [one.to_json() | {"running": running} for one, running in zip(self.shards, self.running, strict=True)]
-        return self.together.to_json() | {"shards": each, "missing_shards": [str(one) for one in self.missing]}
+        in_use = [
+            {"run": str(path), "counters": session and session.counters and asdict(session.counters)}
+            for path, session in self.in_use.items()
+        ]
+        missing = [str(one) for one in self.missing]
+        return self.together.to_json() | {"shards": each, "missing_shards": missing, "in_use": in_use}
 
 
 async def shards_status(folder: Path | str) -> ShardsStatus:
     """Where the shards in a folder stand, as one run. Raises RunError for a run that is no shard, or one shard twice."""
     found: dict[TaskShard, Status] = {}
+    in_use: dict[Path, LastSession | None] = {}
     for path in runs_inside(Path(folder)):
-        one = await status(path)
+        try:
+            one = await status(path)
+        except InUseError:
+            in_use[path] = last_session(RunDirectory(path).events)
+            continue
         if one.shard is None:
             raise RunError(f"{path} is no shard, but a run of its own; name it alone, or take it out of {folder}")
         if (other := found.setdefault(one.shard, one)) is not one:
@@ -138,11 +150,11 @@ async def shards_status(folder: Path | str) -> ShardsStatus:
             f"{folder} has shards of {' and of '.join(map(str, sorted(counts)))}; give each run a folder of its own"
         )
     shards = [found[shard] for shard in sorted(found, key=lambda one: one.number)]
-    [count] = counts
+    count = max(counts, default=0)
     missing = [shard for number in range(1, count + 1) if (shard := TaskShard(number, count)) not in found]
     sessions = [last_session(RunDirectory(one.run).events) for one in shards]
     running = [session is not None and session.running for session in sessions]
-    return ShardsStatus(shards, running, _together(Path(folder), shards), missing)
+    return ShardsStatus(shards, running, _together(Path(folder), shards), missing, in_use)
 
 
 def _together(folder: Path, shards: Sequence[Status]) -> Status:
@@ -158,20 +170,21 @@ def _together(folder: Path, shards: Sequence[Status]) -> Status:
         run=folder,
         run_id=None,
         tasks=sum(one.tasks for one in shards),
-        source=shards[0].source,
-        statuses=_summed(one.statuses for one in shards),
-        dropped=_summed(one.dropped for one in shards),
+        source=shards[0].source if shards else None,
+        statuses=summed_counts(one.statuses for one in shards),
+        dropped=summed_counts(one.dropped for one in shards),
         failures=sorted(((*key, *found) for key, found in failures.items()), key=lambda one: (-one[2], one[0], one[1])),
         roles=list(roles.values()),
         spent=sum((one.spent for one in shards), Spent(0, 0, 0, 0, 0)),
-        filters=shards[0].filters,
+        filters=shards[0].filters if shards else None,
         imports={},
         evaluations=[],
         batches=[batch for one in shards for batch in one.batches],
     )
 
 
-def _summed(counts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+def summed_counts(counts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Counts by recipe and status or reason, of several runs together."""
     found = defaultdict[str, Counter[str]](Counter)
     for one in counts:
         for name, numbers in one.items():

@@ -12,9 +12,9 @@ from rich.table import Table
 
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.evaluation_options import DetachOption
-from clairgen.cli.output import FAILED, progress_stream
+from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import run_drainable
-from clairgen.errors import DetachedError
+from clairgen.errors import FAILED, DetachedError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.stats import FEWEST_TASKS

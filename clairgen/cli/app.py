@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.commands import CommandGroup
-from clairgen.cli.output import USER, exit_code, output_failure, reliable_output
-from clairgen.errors import BudgetError, ClairgenError, DrainedError
+from clairgen.cli.output import output_failure, reliable_output
+from clairgen.errors import USER, BudgetError, ClairgenError, DrainedError, exit_code
 
 app = typer.Typer(
     cls=CommandGroup,

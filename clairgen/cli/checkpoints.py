@@ -15,9 +15,8 @@ import typer
 from clairgen.cli.checkpoint_servers import CheckpointServer
 from clairgen.cli.evaluation_options import EvaluatedModels
 from clairgen.cli.evaluation_tables import print_results
-from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
-from clairgen.errors import ConfigError, InputError
+from clairgen.errors import FAILED, ConfigError, InputError
 from clairgen.reporting.sanitize import plain_line
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from rich.table import Table
 from clairgen.cli.demo_training import print_step, train_and_compare, training_is_installed
 from clairgen.cli.export import print_export
 from clairgen.cli.generate import generate_with_progress, print_summary
-from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
 from clairgen.data.classroom.questions import check, draw
-from clairgen.errors import InputError, MissingExtraError
+from clairgen.errors import FAILED, InputError, MissingExtraError
 from clairgen.records import Pair, StoredPair
 from clairgen.stats import Estimate, Mean
 

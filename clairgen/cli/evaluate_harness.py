@@ -22,8 +22,9 @@ from clairgen.cli.evaluation_options import (
     evaluated_models,
 )
 from clairgen.cli.harness_printing import outcomes_json, print_outcomes
-from clairgen.cli.output import FAILED, progress_stream
+from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import run_drainable
+from clairgen.errors import FAILED
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line
 

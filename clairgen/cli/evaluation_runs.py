@@ -15,9 +15,9 @@ from clairgen.cli.display import showing, spent_line
 from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.evaluation_options import CheckpointSource, EvaluatedModels
 from clairgen.cli.evaluation_tables import print_result
-from clairgen.cli.output import FAILED, progress_stream
+from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
-from clairgen.errors import ConfigError, DetachedError
+from clairgen.errors import FAILED, ConfigError, DetachedError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted

@@ -15,7 +15,7 @@ from clairgen.wording import counted
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The run directory, or a folder of shards.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="A new folder for the data set.", show_default=False)],
     export_format: Annotated[
         ExportFormat,
@@ -154,6 +154,11 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         typer.echo(
             f"Only {counted(summary.rows_read, 'row')} of the tasks' source {'was' if summary.rows_read == 1 else 'were'} read "
             "when the run was stopped, so it lacks tasks. Run clairgen generate again, then export with --overwrite"
+        )
+    if summary.missing_shards:
+        typer.echo(
+            f"Not in the folder: shard {', '.join(summary.missing_shards)}, whose pairs are lacking. When they are there, export "
+            "again with --overwrite"
         )
     typer.echo(f"Load it with: datasets.load_dataset({str(out)!r}, {next(iter(summary.rows))!r})")
 

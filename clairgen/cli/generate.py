@@ -13,11 +13,28 @@ from rich.console import Console
 
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.estimate_table import print_requests
+from clairgen.cli.generate_on_ray import (
+    AddressOption,
+    CpusOption,
+    GpusOption,
+    LocalFolderOption,
+    NodesOption,
+    OnOption,
+    ReplicasOption,
+    ShardsOption,
+    VllmModelOption,
+    VllmWordsOption,
+    generate_on_ray,
+    refuse_unmerged,
+    spread,
+    words_of,
+)
 from clairgen.cli.import_pairs import left_out_lines
-from clairgen.cli.output import FAILED, progress_stream
+from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
 from clairgen.errors import (
+    FAILED,
     BudgetError,
     ConfigError,
     DetachedError,
@@ -26,12 +43,14 @@ from clairgen.errors import (
     TakenOverError,
 )
 from clairgen.pipeline.progress import Progress
+from clairgen.ray_cluster import OnRay
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
     from clairgen.pipeline.generate import Options, Summary
+    from clairgen.task_shard import TaskShard
 
 _MADE_BY_OTHERS: Final[Mapping[type, str]] = {
     TakenOverError: "The session that keeps the copy by now makes what is left.",
@@ -120,6 +139,16 @@ def generate_command(
             show_default=False,
         ),
     ] = None,
+    on: OnOption = None,
+    shards: ShardsOption = None,
+    nodes: NodesOption = None,
+    ray_address: AddressOption = None,
+    shard_cpus: CpusOption = 1.0,
+    local_folder: LocalFolderOption = None,
+    vllm: VllmModelOption = None,
+    vllm_replicas: ReplicasOption = None,
+    vllm_gpus: GpusOption = 1,
+    vllm_options: VllmWordsOption = "",
 ) -> None:
     """Make preference pairs. Run it again at any time: only missing answers are requested.
 
@@ -130,6 +159,9 @@ def generate_command(
     from clairgen.pipeline.generate import Options
     from clairgen.task_shard import named_shard
 
+    on_ray = spread(
+        on, OnRay(shards, nodes, ray_address, shard_cpus, local_folder, vllm, vllm_replicas, vllm_gpus, vllm_options)
+    )
     loaded = load_config(config)
     if group is not None and coordinator is None:
         raise ConfigError(
@@ -153,15 +185,22 @@ def generate_command(
         jobs=jobs,
     )
     if dry_run:
-        refuse_unrestored(copy_to, run)
+        if on_ray is None:
+            refuse_unrestored(copy_to, run)
+        else:
+            refuse_unmerged(run)
         print_estimate(loaded, run, options)
+        return
+    if on_ray is not None:
+        generate_on_ray(loaded, run, options, on_ray, again=_again(config, run, None, options, on_ray))
         return
     try:
         summary = generate_with_progress(loaded, run, options)
     except NothingLeftError as nothing_left:
         typer.echo(str(nothing_left))
         return
-    print_summary(summary, again=_again(config, options, summary))
+    made = summary.shard if options.shard is not None else None
+    print_summary(summary, again=_again(config, summary.run, made, options, stopped_by=summary.stopped_by))
     if isinstance(summary.stopped_by, DetachedError):
         return
     if summary.stopped_by is not None:
@@ -275,15 +314,21 @@ def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     print_requests(found.roles, found.answers_found, found.spent, found.budget_usd, what="these pairs")
 
 
-def _again(config: Path, options: "Options", summary: "Summary") -> str:
+def _again(
+    config: Path,
+    run: Path,
+    shard: "TaskShard | None",
+    options: "Options",
+    on_ray: OnRay | None = None,
+    stopped_by: Exception | None = None,
+) -> str:
     """The command that continues a run, quoted for a shell; with a budget that can go on, if the budget stopped it."""
     from clairgen.config.prices import plain_figure
 
-    stopped_by = summary.stopped_by
     enough_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else None
     budget_usd = options.budget_usd if enough_usd is None else enough_usd
-    command = ["clairgen", "generate", str(config), "--run", str(summary.run)]
-    shard = summary.shard if options.shard is not None else None
+    command = ["clairgen", "generate", str(config), "--run", str(run)]
+    command += words_of(on_ray) if on_ray is not None else []
     command += ["--shard", str(shard)] if shard is not None else []
     if options.coordinator is not None:
         command += ["--coordinator", options.coordinator.url]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from clairgen.cli.output import FAILED
 from clairgen.cli.to_gguf import MatrixType
+from clairgen.errors import FAILED
 from clairgen.iteration.rounds import Reference
 
 if TYPE_CHECKING:

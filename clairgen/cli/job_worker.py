@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 
 from clairgen.child_processes import end_with_parent
-from clairgen.cli.output import exit_code
 from clairgen.cli.signals import run_coroutine
-from clairgen.errors import ClairgenError, StoreError
+from clairgen.errors import ClairgenError, StoreError, exit_code
 from clairgen.inference.runtime import Runtime
 from clairgen.inference.shared_limits import SharedLimits
 from clairgen.reporting.sanitize import plain_line

@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 
 from clairgen.cli.import_pairs import named_columns
-from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
-from clairgen.errors import ConfigError
+from clairgen.errors import FAILED, ConfigError
 from clairgen.reporting.sanitize import plain_line, safe_line
 
 
@@ -18,8 +17,8 @@ def lint_command(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="A .jsonl, .json, .csv or .parquet file, a folder of `datasets`, hub:owner/name, or a run directory; several "
-            "are the splits of one data set, the first of which is trained on.",
+            help="A .jsonl, .json, .csv or .parquet file, a folder of `datasets`, hub:owner/name, a run directory, or a "
+            "folder of shards; several are the splits of one data set, the first of which is trained on.",
             show_default=False,
         ),
     ],

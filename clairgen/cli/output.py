@@ -1,6 +1,4 @@
-"""What a command hands back: output that never fails or blocks the work, and an exit code, where an error becomes one.
-
-What cannot be written is dropped, and `main` reports it.
+"""Output that never fails or blocks the work: what cannot be written is dropped, and `main` reports it.
 
 A reader that went away (`| head -1`), a full disk or a locale without the characters of an answer is no reason to stop a run
 or to change its exit code. A terminal that is paused (Ctrl-S) and a pipe that nobody reads must not hold up what is in flight.
@@ -13,41 +11,10 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from typing import Final, TextIO
-
-from clairgen.errors import (
-    ClairgenError,
-    CopyStoppedError,
-    DrainedError,
-    EndpointsError,
-    ReplacedError,
-)
+from typing import TextIO
 
 _WRITABLE_BYTES = select.PIPE_BUF  # a pipe that is ready takes as many without blocking
 _PATIENCE_SECONDS = 0.1  # for a reader that is only slow
-FAILED: Final = 1
-"""Done, but some tasks failed."""
-USER: Final = 2
-"""Something the user has to fix, or the budget is reached."""
-ENDPOINTS: Final = 3
-"""The endpoints cannot serve."""
-COPY: Final = 4
-"""The copy of the run cannot be kept."""
-REPLACED: Final = 5
-"""Another process does this one's work by now."""
-DRAINED: Final = 130
-"""Stopped by Ctrl-C or SIGTERM."""
-
-
-def exit_code(error: ClairgenError) -> int:
-    """The exit code that an error ends the command with."""
-    if isinstance(error, EndpointsError):
-        return ENDPOINTS
-    if isinstance(error, CopyStoppedError):
-        return COPY
-    if isinstance(error, ReplacedError):
-        return REPLACED
-    return DRAINED if isinstance(error, DrainedError) else USER
 
 
 class _Descriptor(io.RawIOBase):

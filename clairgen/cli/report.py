@@ -22,7 +22,8 @@ def report_command(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Run directories, or files, folders or hub:owner/name with pairs; with --training, output folders.",
+            help="Run directories, folders of shards, or files, folders or hub:owner/name with pairs; with --training, output "
+            "folders.",
             show_default=False,
         ),
     ],

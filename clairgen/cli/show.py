@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def show_command(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The run directory, or a folder of shards.", show_default=False)],
     pair: Annotated[
         str | None, typer.Option(help="The beginning of a pair's id, or a task's id; else the first pair.")
     ] = None,
@@ -39,7 +39,6 @@ def show_command(
 
     Example: clairgen show runs/first --recipe clair
     """
-    from clairgen import api
     from clairgen.config.renamed import current_reason, current_recipe
     from clairgen.store import PairChoice
 
@@ -51,11 +50,11 @@ def show_command(
             raise ConfigError("--pair names the pair; leave out --dropped, --marked, --number and --random")
         _show_named(run, pair, recipe, thinking=thinking)
         return
-    found = run_coroutine(api.choose_pair(run, choice, None if random else number))
+    place, found = run_coroutine(_chosen(run, choice, None if random else number))
     if found.pair is None:
         here = f"there are {found.count:,} such pairs" if found.count else "there is no such pair"
         raise InputError(f"{run} has no pair number {number:,} of those: {here}; see: clairgen status {run}")
-    Console().print(_view(run, found.pair, thinking=thinking))
+    Console().print(_view(place, found.pair, thinking=thinking))
     typer.echo(f"Pair {found.number:,} of {found.count:,}.{_others(found, run)}")
     if random:
         typer.echo(f"Another one: {_command(run, choice)} --random")
@@ -63,17 +62,31 @@ def show_command(
         typer.echo(f"Next: {_command(run, choice)} --number {found.number + 1}")
 
 
+async def _chosen(run: Path, choice: "PairChoice", number: int | None) -> "tuple[Path, api.ChosenPair]":
+    """The chosen pair of a run, or of a folder of shards, and the run directory that it is in."""
+    from clairgen import api
+    from clairgen.store import runs_inside
+
+    if runs_inside(run):
+        return await api.choose_in_shards(run, choice, number)
+    return run, await api.choose_pair(run, choice, number)
+
+
 def _show_named(run: Path, pair: str, recipe: str | None, *, thinking: bool) -> None:
     """Show the pairs whose id begins so, or whose task has this id."""
     from clairgen import api
+    from clairgen.store import runs_inside
 
-    found = run_coroutine(api.find_pairs(run, pair, recipe))
+    if runs_inside(run):
+        found = run_coroutine(api.find_in_shards(run, pair, recipe))
+    else:
+        found = [(run, stored) for stored in run_coroutine(api.find_pairs(run, pair, recipe))]
     if not found:
         by = f" by {recipe}" if recipe else ""
         raise InputError(f"{run} has no pair of {pair!r} that was made{by}; see: clairgen status {run}")
     console = Console()
-    for stored in found:
-        console.print(_view(run, stored, thinking=thinking))
+    for place, stored in found:
+        console.print(_view(place, stored, thinking=thinking))
 
 
 def _view(run: Path, stored: StoredPair, *, thinking: bool) -> "PairView":

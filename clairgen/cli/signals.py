@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
-from clairgen.cli.output import DRAINED, write_from_signal_handler
-from clairgen.errors import DrainedError
+from clairgen.cli.output import write_from_signal_handler
+from clairgen.errors import DRAINED, DrainedError
 
 T = TypeVar("T")
 

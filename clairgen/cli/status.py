@@ -18,10 +18,11 @@ from clairgen.cli.display import counters_line, pairs_table, spent_line
 from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.prices import PICODOLLARS
-from clairgen.errors import ConfigError
-from clairgen.pipeline.progress_words import behind_words
-from clairgen.pipeline.run_log import session_words
+from clairgen.errors import ConfigError, InUseError
+from clairgen.pipeline.progress_words import behind_words, pairs_words
+from clairgen.pipeline.run_log import LastSession, last_session, session_words
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
+from clairgen.store.directory import RunDirectory
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
@@ -60,7 +61,14 @@ def status_command(
         with contextlib.suppress(KeyboardInterrupt):
             run_coroutine(watch_run(run, Console()))
         return
-    found = run_coroutine(api.status(run))
+    try:
+        found = run_coroutine(api.status(run))
+    except InUseError as error:  # and on a network file system
+        if as_json or (session := _logged(run)) is None:
+            raise
+        Console().print(_view_of_log(run, session))
+        typer.echo(str(error))
+        return
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
@@ -88,30 +96,54 @@ def _print_shards(folder: Path, *, as_json: bool, watch: bool) -> None:
         spent = f"{one.spent.total / PICODOLLARS:,.2f}"
         figures = (f"{count:,}" for count in (one.tasks, *counts))
         table.add_row(str(one.shard), safe_line(one.run.name), session, *figures, spent)
+    for path, logged in found.in_use.items():
+        words = f"{session_words(logged)}, {pairs_words(logged.counters)}" if logged and logged.counters else "running"
+        table.add_row("?", safe_line(path.name), words)
     console = Console()
     console.print(table)
     console.print()
     _print_status(console, found.together)
+    if found.in_use:
+        console.print(
+            f"{counted(len(found.in_use), 'folder')} being written on a network file system, where nobody can read it meanwhile: "
+            "in no sum, and known by the log alone",
+            soft_wrap=True,
+        )
     if found.missing:
         missing = ", ".join(map(str, found.missing))
-        console.print(safe_line(f"Not in {folder}: shard {missing}"), soft_wrap=True)
+        where = f"Not in {folder}, or one of those being written" if found.in_use else f"Not in {folder}"
+        console.print(safe_line(f"{where}: shard {missing}"), soft_wrap=True)
 
 
 async def watch_run(run: Path, console: Console) -> None:
     """Show a run until its session ends: live in a terminal, a line now and then elsewhere. A finished one is shown once."""
-    from clairgen import api
-
     if not console.is_terminal:
-        while (seen := await api.snapshot(run)).running and not output_has_ended():
+        while (seen := await _seen(run)).running and not output_has_ended():
             console.print(Text(_line(seen)), soft_wrap=True)
             await asyncio.sleep(_LINE_SECONDS)
         console.print(Text(_line(seen)), soft_wrap=True)
         return
     with Live(console=console, auto_refresh=False) as live:
-        while (seen := await api.snapshot(run)).running and not output_has_ended():
-            live.update(_view(seen), refresh=True)
+        while (seen := await _seen(run)).running and not output_has_ended():
+            live.update(_view(run, seen), refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
-        live.update(_view(seen), refresh=True)
+        live.update(_view(run, seen), refresh=True)
+
+
+async def _seen(run: Path) -> "api.Snapshot | LastSession":
+    """A run at a glance; where a process writes it on a network file system, what its log says."""
+    from clairgen import api
+
+    try:
+        return await api.snapshot(run)
+    except InUseError:
+        if (session := _logged(run)) is None:
+            raise
+        return session
+
+
+def _logged(run: Path) -> LastSession | None:
+    return last_session(RunDirectory(run).events)
 
 
 def _print_status(console: Console, found: "api.Status") -> None:
@@ -157,8 +189,18 @@ def _print_evaluations(console: Console, found: "api.Status") -> None:
     typer.echo(f"Their results: clairgen evaluate show {plain_line(shlex.quote(str(found.run)))}")
 
 
-def _view(seen: "api.Snapshot") -> Group:
+def _view_of_log(run: Path, session: LastSession) -> Group:
+    """What a terminal shows of a run of which only the log can be read."""
+    parts: list[RenderableType] = [safe_line(f"{run}: {session_words(session)}")]
+    if session.counters is not None:
+        parts += [Text(), Text("this session", style="dim"), CountersView(session.counters, lines_besides=4)]
+    return Group(*parts)
+
+
+def _view(run: Path, seen: "api.Snapshot | LastSession") -> Group:
     """What a terminal shows of a run that is watched."""
+    if isinstance(seen, LastSession):
+        return _view_of_log(run, seen)
     parts: list[RenderableType] = [safe_line(f"{seen.run}: {session_words(seen.session)}")]
     parts += [Text(), pairs_table(seen.statuses)]
     if seen.session is not None and seen.session.counters is not None:
@@ -170,8 +212,10 @@ def _view(seen: "api.Snapshot") -> Group:
     return Group(*parts)
 
 
-def _line(seen: "api.Snapshot") -> str:
+def _line(seen: "api.Snapshot | LastSession") -> str:
     """The same on one line."""
+    if isinstance(seen, LastSession):
+        return f"{session_words(seen)}: {counters_line(seen.counters)}" if seen.counters else session_words(seen)
     made = sum(counts.get("made", 0) for counts in seen.statuses.values())
     left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
     session = f"; {counters_line(seen.session.counters)}" if seen.session and seen.session.counters else ""

@@ -28,8 +28,8 @@ from clairgen.copies.small_files import is_copied
 from clairgen.copies.storage import Storage
 from clairgen.errors import CopyError, RunError
 from clairgen.store import RunDirectory
-from clairgen.store.connection import holds_nothing
 from clairgen.store.directory import UNFINISHED
+from clairgen.store.read_connection import holds_nothing
 from clairgen.store.restored import check_restored
 from clairgen.wording import counted
 

@@ -190,7 +190,7 @@ class ExportSummary:
     what people said. `source_columns` are the further columns of pairs. `file_format` is that of the files; `reference` says
     where the reference answers are from. `files` are those with votes and edits, where they were wanted. `lengths` has how much
     longer chosen is by recipe, before and after pairs were left out to balance it, where that was wanted, else it is None;
-    `length_unit` is what lengths are counted in.
+    `length_unit` is what lengths are counted in. `missing_shards` are those that the exported folder of shards lacks, as i/N.
     """
 
     export_format: ExportFormat
@@ -212,6 +212,7 @@ class ExportSummary:
     files: tuple[str, ...] = ()
     lengths: Mapping[str, tuple[LengthShift, LengthShift]] | None = None
     length_unit: str = "characters"
+    missing_shards: tuple[str, ...] = ()
 
     @property
     def row_count(self) -> int:

@@ -25,7 +25,7 @@ from clairgen.exporting.exported_rows import rows_of
 from clairgen.exporting.reference_answers import NO_REFERENCE, ReferenceAnswer, References
 from clairgen.exporting.shards import ROWS_PER_SHARD, FileFormat, ShardedSplit
 from clairgen.exporting.thoughts import NO_THOUGHTS, ONE_SIDED, PairThoughts, ThinkingField
-from clairgen.filters.identical import is_identical
+from clairgen.filters.identical import IDENTICAL, is_identical
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_data_extra
 from clairgen.patterns import lazy_pattern
@@ -169,6 +169,14 @@ class DatasetWriter:
             return None if stored.outcome.recipe in self._revising and reasoning.strip() else NO_FEEDBACK
         return ONE_SIDED if thoughts.is_one_sided and self._format.has_both_answers else None
 
+    def reasons_to_read(self, recipe: str) -> list[str]:
+        """The reasons for which a pair of a recipe may be lost and written all the same: others need not be read."""
+        return [IDENTICAL.name] if self._keeps_identical(recipe) else []
+
+    def skip(self, lost: Mapping[str, int]) -> None:
+        """Count pairs that are lost for these reasons and were not read."""
+        self._skipped.update(lost)
+
     def _keeps_identical(self, recipe: str) -> bool:
         return self._confirming is not None and recipe in self._confirming
 
@@ -186,11 +194,13 @@ class DatasetWriter:
         pending: Mapping[str, int] | None = None,
         rows_read: int | None = None,
         balanced: Mapping[str, BalancedLengths] | None = None,
+        missing_shards: tuple[str, ...] = (),
     ) -> ExportSummary:
         """Close the files, write the card and rename the folder; InputError if there is no pair to export.
 
         `pending` counts the pairs of each recipe that are still to be made, `rows_read` the rows of the tasks' source that were
-        read, if not all were; `balanced` has the selection of pairs by length of each recipe, if there was one.
+        read, if not all were; `balanced` has the selection of pairs by length of each recipe, if there was one. `missing_shards`
+        are those that a folder of shards lacks.
         """
         pending = {recipe: count for recipe, count in (pending or {}).items() if count}
         if not self._splits:
@@ -204,7 +214,7 @@ class DatasetWriter:
             for splits in self._splits.values():
                 for split in splits.values():
                     split.close()
-            summary = replace(self._summary(), pending=pending, rows_read=rows_read)
+            summary = replace(self._summary(), pending=pending, rows_read=rows_read, missing_shards=missing_shards)
             if balanced is not None:
                 shifts = {name: (one.before, one.after) for name, one in balanced.items()}
                 summary = replace(summary, lengths=shifts, length_unit=next(iter(balanced.values())).unit)

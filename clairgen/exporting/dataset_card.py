@@ -342,6 +342,8 @@ def _incomplete(summary: ExportSummary) -> list[str]:
         said.append(f"The run was not finished: pairs still to be made, {counts}.\n")
     if summary.rows_read is not None:
         said.append(f"The tasks' source was read only in part; rows that were read: {summary.rows_read:,}.\n")
+    if summary.missing_shards:
+        said.append(f"Shards of the run that were not there: {', '.join(summary.missing_shards)}.\n")
     return said
 
 

@@ -53,7 +53,8 @@ class Filter(Generic[OptionsT]):
     `only_revisions` limits the filter to recipes that revise the rejected answer. `whole_run` is for a check that compares
     pairs with each other: it sees those pairs of one recipe that no other filter drops, in the order of their tasks, and is
     prepared afresh for every recipe. `depends_on_others` is for one whose findings depend
-    on more than the pair and its prompt: on files, or on the answers to other prompts.
+    on more than the pair and its prompt: on files, or on the answers to other prompts. `reads_no_text` is for one that goes by
+    the contrast, or by what is known besides, and finds the same in a pair whose texts it is not given.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Filter(Generic[OptionsT]):
     only_revisions: bool = False
     whole_run: bool = False
     depends_on_others: bool = False
+    reads_no_text: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or hasattr(BaseModel, self.name) or self.name == "recipes":

@@ -32,4 +32,5 @@ JACCARD = Filter(
     options=Jaccard,
     summary="Token Jaccard index times 100, from 0 to 100 as in the paper's Table 1; set it for more or less contrast.",
     prepare=within_bounds("jaccard", jaccard_percentage),
+    reads_no_text=True,
 )

@@ -40,4 +40,5 @@ LENGTH_RATIO = Filter(
     summary="Characters of chosen over characters of rejected; without an action it drops what recipes that revise made and "
     "marks what others made.",
     prepare=within_bounds("length_ratio", length_ratio),
+    reads_no_text=True,
 )

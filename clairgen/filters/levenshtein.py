@@ -15,4 +15,5 @@ LEVENSHTEIN = Filter(
     options=Bounds,
     summary="Character edits between the two answers; set it for more or less contrast.",
     prepare=within_bounds("levenshtein", edits),
+    reads_no_text=True,
 )

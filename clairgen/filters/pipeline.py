@@ -40,6 +40,15 @@ class FilterPipeline:
             for revises, entries in self._in_force.items()
         }
 
+    def needs_texts(self, recipe: str, *, revises: bool) -> bool:
+        """Whether the filters look at the texts of a recipe's pairs again although it is known what they found before.
+
+        If not, `apply` finds the same in a pair without texts, given what was `found`.
+        """
+        if (own := self._of_recipes.get(recipe)) is not None:
+            return own.needs_texts(recipe, revises=revises)
+        return not all(one.reads_no_text and one.name in FILTERS.built_in for one, _, _ in self._unknown[revises])
+
     def apply(
         self,
         outcome: Pair | Undecided,

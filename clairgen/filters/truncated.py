@@ -47,4 +47,5 @@ CUT_PROMPT = Filter(
     summary="Answers to a part of a prompt, which a server cut to its context without an error; seen at the end of a session.",
     prepare=always(cut_prompt),
     depends_on_others=True,
+    reads_no_text=True,
 )

@@ -64,4 +64,5 @@ VOTES = Filter(
     summary="What people say with `clairgen vote` or in `clairgen serve`: by default drop and swap of more than half of them.",
     prepare=by_votes,
     depends_on_others=True,
+    reads_no_text=True,
 )

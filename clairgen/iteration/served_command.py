@@ -20,6 +20,7 @@ from clairgen.errors import ConfigError
 from clairgen.patterns import lazy_pattern
 from clairgen.reporting.sanitize import plain_line
 
+LOOPBACK: Final = "127.0.0.1"
 _PLACEHOLDERS: Final = ("model", "port", "name")
 _GRACE_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.5
@@ -77,8 +78,9 @@ def running_server(
     *,
     environment: Mapping[str, str] | None = None,
     start_timeout_seconds: float = 1800.0,
+    host: str = LOOPBACK,
 ) -> Iterator[str]:
-    """Start the program and arguments `words`, which serve on `port` of the loopback; see `served_by`.
+    """Start the program and arguments `words`, which serve on `port` of `host`, an address of this machine; see `served_by`.
 
     Errors name the server as it is `called`. `environment` is that of the server, ours if left out.
     """
@@ -93,7 +95,7 @@ def running_server(
             start_new_session=True,  # Ctrl-C in the terminal is for us, who finish what is in flight
         )
         try:
-            url = f"http://127.0.0.1:{port}/v1"
+            url = f"http://{host}:{port}/v1"
             _wait(process, url, called, log, began_at, start_timeout_seconds)
             yield url
         finally:
@@ -102,10 +104,10 @@ def running_server(
             process.wait()
 
 
-def free_port() -> int:
-    """A port of the loopback that was free a moment ago."""
+def free_port(host: str = LOOPBACK) -> int:
+    """A port of an address of this machine that was free a moment ago."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((host, 0))
         port: int = free.getsockname()[1]
         return port
 

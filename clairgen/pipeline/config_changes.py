@@ -20,10 +20,11 @@ from clairgen.pipeline.import_pairs import OpenedSource, begun_import, import_in
 from clairgen.pipeline.ingest import IngestState, ingest, ingest_state, same_source, source_facts
 from clairgen.pipeline.plans import TEMPLATE_FACT, PlannedRecipe
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import TOKENIZER, refilter
+from clairgen.pipeline.refilter import refilter
 from clairgen.pipeline.run_shard import stored_part
 from clairgen.records import Sampling
 from clairgen.store import Plan, Store
+from clairgen.store.metadata import TOKENIZER
 
 _LONGEST_SHOWN = 60
 _DECIDED_ELSEWHERE: Final = frozenset({"recipes", "rubric", "seed", "tasks", "import", "filters", "tokenizer"})

@@ -18,7 +18,7 @@ from clairgen.filters.pipeline import FilterPipeline
 from clairgen.long_texts import in_thread, off_loop
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, contrast
 from clairgen.pipeline.make_pair import trimmed
-from clairgen.pipeline.refilter import TOKENIZER, unsettled_rows
+from clairgen.pipeline.refilter import unsettled_rows
 from clairgen.records import Answer, Contrast, Pair, StoredPair
 from clairgen.store import (
     HUMAN_REVISION,
@@ -31,6 +31,7 @@ from clairgen.store import (
     revision_pair_id,
     short_write,
 )
+from clairgen.store.metadata import TOKENIZER
 
 HUMAN: Final = "human"
 """What stands for the model of an answer that a person wrote."""

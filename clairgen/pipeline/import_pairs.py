@@ -21,7 +21,7 @@ from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pair_shapes import shape_of
 from clairgen.patterns import lazy_pattern
 from clairgen.pipeline.import_state import ImportState, import_state, kinds_with, state_row
-from clairgen.pipeline.refilter import TOKENIZER, refilter, settle_run_filters, unsettle_run_filters
+from clairgen.pipeline.refilter import refilter, settle_run_filters, unsettle_run_filters
 from clairgen.pipeline.row_measures import MeasuredBatch, answers_of_row, measured_batches
 from clairgen.pipeline.run_shard import require_whole
 from clairgen.records import Pair
@@ -37,6 +37,7 @@ from clairgen.store import (
     Store,
     writing,
 )
+from clairgen.store.metadata import TOKENIZER
 from clairgen.wording import counted, one_line_repr
 
 DEFAULT_NAME: Final = "imported"

@@ -14,9 +14,9 @@ from clairgen.errors import DrainedError, InputError
 from clairgen.records import Task
 from clairgen.sources import BadRow
 from clairgen.store import SourceIndex, Statement, Store, metadata_row
+from clairgen.store.metadata import SOURCE
 from clairgen.tasks import Row, read_tasks
 
-_KEY = "source"  # in the run's metadata
 _ROWS_PER_COMMIT = 2000
 
 
@@ -41,13 +41,13 @@ class IngestState:
 
 async def ingest_state(store: Store) -> IngestState | None:
     """How far the run's source was read; None for a new run."""
-    value = await store.metadata.get(_KEY)
+    value = await store.metadata.get(SOURCE)
     return None if value is None else IngestState(**json.loads(value))
 
 
 def state_row(state: IngestState) -> tuple[str, str]:
     """Key and value with which a run's metadata says how far its source was read."""
-    return _KEY, json.dumps(asdict(state))
+    return SOURCE, json.dumps(asdict(state))
 
 
 def source_facts(source: TaskSource, seed: int, known: dict[str, Any] | None = None) -> dict[str, Any]:

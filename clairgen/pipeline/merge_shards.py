@@ -16,16 +16,10 @@ from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.budget_limit import BudgetLimit, remembered_limit, remembered_row
 from clairgen.pipeline.config_changes import CONFIGURED_FILTERS, differences, sentence
 from clairgen.pipeline.ingest import IngestState, ingest_state, same_source, state_row
-from clairgen.pipeline.refilter import (
-    TOKENIZER,
-    UNSETTLED,
-    filter_again,
-    refilter,
-    settle_run_filters,
-    unsettled_rows,
-)
-from clairgen.pipeline.run_shard import MERGED, SHARD, run_shard
+from clairgen.pipeline.refilter import UNSETTLED, filter_again, refilter, settle_run_filters, unsettled_rows
+from clairgen.pipeline.run_shard import MERGED, run_shard
 from clairgen.store import MergedShard, MergeRecord, Plan, RunDirectory, Store, merging, reading, runs_inside, writing
+from clairgen.store.metadata import SHARD, TOKENIZER
 from clairgen.task_shard import TaskShard
 from clairgen.wording import counted
 
@@ -142,7 +136,7 @@ async def _described(directory: RunDirectory) -> _Shard:
 
 def _require_same(one: _Shard, other: _Shard) -> None:
     """Raise RunError where two shards are not of one run: other plans, or other tasks."""
-    _require_same_plans(one.plans, other.plans, one.directory.path, other.directory.path)
+    require_same_plans(one.plans, other.plans, one.directory.path, other.directory.path)
     names = one.directory.path, other.directory.path
     if not same_source(one.state.source, other.state.source) or _rows(one.state) != _rows(other.state):
         raise RunError(
@@ -151,11 +145,12 @@ def _require_same(one: _Shard, other: _Shard) -> None:
         )
 
 
-def _require_same_plans(one: Mapping[str, Plan], other: Mapping[str, Plan], name: Path, name_of_other: Path) -> None:
+def require_same_plans(one: Mapping[str, Plan], other: Mapping[str, Plan], name: Path, name_of_other: Path) -> None:
+    """Raise RunError unless the plans of two shards, of these names, are the same."""
     before, now = ({recipe: dict(plan.facts) for recipe, plan in plans.items()} for plans in (one, other))
     if changed := "; ".join(map(sentence, differences(before, now))):
         raise RunError(
-            f"{name_of_other} was made by other plans than {name} ({changed}); merge only shards of one configuration"
+            f"{name_of_other} was made by other plans than {name} ({changed}); only shards of one configuration go together"
         )
 
 
@@ -183,7 +178,7 @@ async def _prepare(store: Store, run: RunDirectory, shard: _Shard) -> None:
         raise RunError(f"--run {run.path} is a run of its own; name a new folder for the merged run")
     if plans := await store.metadata.plans():
         made = {recipe: plan for recipe, plan in plans.items() if plan.imported_from is None}
-        _require_same_plans(made, shard.plans, run.path, shard.directory.path)
+        require_same_plans(made, shard.plans, run.path, shard.directory.path)
     state = await ingest_state(store)
     if state is not None and not same_source(state.source, shard.state.source):
         raise RunError(f"{shard.directory.path} has other tasks than {run.path}; merge only shards of one source")

@@ -13,7 +13,8 @@ from clairgen.filters.votes import VOTES
 from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.records import StoredPair
-from clairgen.store import FilterResult, RunDirectory, Statement, Store, metadata_row, writing
+from clairgen.store import FilterResult, Plan, RunDirectory, Statement, Store, metadata_row, writing
+from clairgen.store.metadata import TOKENIZER
 from clairgen.wording import counted
 
 UNSETTLED = "near_duplicates_unsettled"
@@ -21,9 +22,6 @@ UNSETTLED = "near_duplicates_unsettled"
 
 _VOTES_SEEN = "votes_filtered"
 """Metadata key: the number of the latest vote that the filters have seen."""
-
-TOKENIZER = "tokenizer"
-"""Metadata key: the tokenizer of a run's contrasts."""
 
 
 async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
@@ -38,7 +36,8 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
 async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> int:
     """Filter all made pairs again; those whose contrast is under another tokenizer are measured again.
 
-    What the set in force has found is not looked for again where the filter's options are the same.
+    What the set in force has found is not looked for again where the filter's options are the same. Where all others go by what
+    is stored of a pair besides its texts, such as bounds on its contrast, no text is read.
     """
     number, before = await _set_in_force(store)
     filters_in_force = FilterPipeline(settings, before)
@@ -50,7 +49,10 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in plans.values():
             over_the_run = RunFilters(settings.of(plan.recipe), revises=plan.revises)
-            async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
+            pairs = store.pairs.made(plan.recipe)
+            if number is not None and await _need_no_texts(store, number, filters_in_force, plan, tokenizer):
+                pairs = store.pairs.without_texts(plan.recipe)
+            async for stored, is_new in measured(pairs, tokenizer):
                 prompt = stored.task.messages
                 findings = filters_in_force.apply(
                     stored.outcome,
@@ -71,6 +73,16 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     await store.metadata.put(_VOTES_SEEN, str(latest))
     await store.metadata.settle(UNSETTLED, unsettled)
     return new
+
+
+async def _need_no_texts(
+    store: Store, number: int, filters_in_force: FilterPipeline, plan: Plan, tokenizer: str
+) -> bool:
+    """Whether a recipe's pairs can be filtered by what is stored of them besides their texts."""
+    settings = filters_in_force.settings.of(plan.recipe)
+    if settings.compares_pairs or filters_in_force.needs_texts(plan.recipe, revises=plan.revises):
+        return False
+    return not await store.pairs.uncovered(number) and not await store.pairs.unmeasured(plan.recipe, tokenizer)
 
 
 async def _set_in_force(store: Store) -> tuple[int | None, FilterSettings | None]:
@@ -127,9 +139,9 @@ async def filter_again(store: Store, filter_set: int, settings: FilterSettings) 
         await store.metadata.put(_VOTES_SEEN, str(latest))
 
 
-async def _unseen_cut_prompts(store: Store) -> AsyncIterator[tuple[StoredPair, Sequence[str]]]:
+async def _unseen_cut_prompts(store: Store, prompts: int = PROMPTS) -> AsyncIterator[tuple[StoredPair, Sequence[str]]]:
     """The pairs of cut prompts that the filter `cut_prompt` has not found, with the roles whose server cut them."""
-    cut = await _cut_prompts(store)
+    cut = await _cut_prompts(store, prompts)
     async for stored in store.pairs.made_with_ids(cut):
         if all(finding.filter != CUT_PROMPT.name for finding in stored.findings):
             yield stored, cut[stored.id]
@@ -150,9 +162,9 @@ async def _votes_in_words(store: Store) -> dict[str, tuple[str, ...]]:
     return {pair: tuple(votes.values()) for pair, votes in (await store.votes.by_pair()).items()}
 
 
-def _cut_prompts(store: Store) -> Awaitable[Mapping[str, Sequence[str]]]:
+def _cut_prompts(store: Store, prompts: int = PROMPTS) -> Awaitable[Mapping[str, Sequence[str]]]:
     return store.completions.cut_prompts(
-        fewest_tokens=FEWEST_TOKENS, prompts=PROMPTS, characters_per_token=CHARACTERS_PER_TOKEN
+        fewest_tokens=FEWEST_TOKENS, prompts=prompts, characters_per_token=CHARACTERS_PER_TOKEN
     )
 
 
@@ -173,18 +185,30 @@ def unsettled_rows(settings: FilterSettings) -> list[Statement]:
     return [metadata_row(UNSETTLED, str(uuid.uuid4()))] if settings.compares_pairs else []
 
 
-async def require_coverage(store: Store, run: RunDirectory) -> None:
-    """Raise RunError unless the filters in force have seen all pairs of a run."""
+async def require_coverage(store: Store, run: RunDirectory, *, of_shard: bool = False) -> None:
+    """Raise RunError unless the filters in force have seen all pairs of a run.
+
+    Pairs `of_shard` are compared with those of other shards where all are read. That a server cuts prompts may show only in all
+    shards together, so that one answer which looks like it is enough to refuse.
+    """
     in_force = await store.filter_sets.in_force()
     uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
-    if await store.metadata.get(UNSETTLED):
+    if await store.metadata.get(UNSETTLED) and not of_shard:
         raise RunError(
             f"{run.path} is being written or its last command was killed, and its pairs have not been compared with each other, "
             f"as a filter such as near_duplicate needs; wait for that command to end, or run: clairgen filter {run.path}"
         )
     if in_force:
         settings = FilterSettings.from_record(in_force[1])
-        uncovered += len([one async for one, _ in _unseen_cut_prompts(store) if _looks_for_cut_prompts(settings, one)])
+        cut = [one async for one, _ in _unseen_cut_prompts(store) if _looks_for_cut_prompts(settings, one)]
+        uncovered += len(cut)
+        if of_shard and not cut:
+            async for one, roles in _unseen_cut_prompts(store, prompts=1):
+                if _looks_for_cut_prompts(settings, one):
+                    raise RunError(
+                        f"the server of the {roles[0]} may have cut the prompt of the pair {one.id} of {run.path}, which shows "
+                        "only in all shards together; merge them with clairgen merge, or apply filters without cut_prompt to each"
+                    )
         if _looks_at_votes(settings) and await store.votes.latest() > int(await store.metadata.get(_VOTES_SEEN) or 0):
             raise RunError(
                 f"people have voted since the filters of {run.path}, which go by votes, were applied, or pairs were made again; "

@@ -16,15 +16,10 @@ from clairgen.pipeline.make_pair import FiltersInForce, RecordingAsk, save_pair
 from clairgen.pipeline.pair_measures import PairMeasures
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import (
-    TOKENIZER,
-    filter_again,
-    settle_run_filters,
-    unsettle_run_filters,
-    unsettle_votes,
-)
+from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
 from clairgen.records import Pair, StoredPair, Undecided
 from clairgen.store import RunDirectory, Store, writing
+from clairgen.store.metadata import TOKENIZER
 
 
 @dataclass(frozen=True, slots=True)

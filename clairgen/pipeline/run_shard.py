@@ -9,10 +9,9 @@ from clairgen.errors import ConfigError, RunError
 from clairgen.pipeline.ingest import IngestState, ingest_state, same_source
 from clairgen.records import Task
 from clairgen.store import Store
+from clairgen.store.metadata import SHARD
 from clairgen.task_shard import TaskShard
 
-SHARD: Final = "shard"
-"""Metadata key: the shard that a run is, as i/N."""
 MERGED: Final = "merged:"
 """Metadata key, with the id of a shard's run: what was merged from it."""
 

@@ -12,7 +12,7 @@ from typing import Final
 from clairgen.errors import InputError
 from clairgen.import_source import HUB, KEPT_RUN, holds_rows
 from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary, import_pairs
-from clairgen.store import RunDirectory
+from clairgen.store import RunDirectory, runs_inside
 
 TRAJECTORIES: Final = "trajectories.parquet"
 """What the output folder of a training run has."""
@@ -31,12 +31,12 @@ class NamedRun:
 
 
 def is_source(given: Path | str) -> bool:
-    """Whether an argument is pairs from elsewhere: a name of the hub, a file, or a folder that has rows and is of no run."""
+    """Whether an argument is pairs from elsewhere: a name of the hub, a file, or a folder that has rows and no runs."""
     path = Path(given)
     if str(given).startswith(HUB):
         return True
     if path.is_dir():
-        is_run = RunDirectory(path).database.exists() or (path / TRAJECTORIES).is_file()
+        is_run = RunDirectory(path).database.exists() or bool(runs_inside(path)) or (path / TRAJECTORIES).is_file()
         return not is_run and holds_rows(path)
     return path.is_file()
 

@@ -10,6 +10,7 @@ from clairgen.errors import ConfigError
 from clairgen.metrics.contrast import Metric, contrast, token_jaccard
 from clairgen.records import Contrast, Pair, StoredPair
 from clairgen.stats import Estimate, Mean
+from clairgen.store import Bins, MetricSums
 from clairgen.wording import counted, one_line_repr
 
 TABLE_1_SOURCE = "Table 1 of arXiv 2408.06266"
@@ -56,6 +57,11 @@ class ContrastMeans:
         if contrast.length_ratio is not None:
             self.length_ratio.add(contrast.length_ratio)
 
+    def add_sums(self, metrics: Mapping[str, MetricSums]) -> None:
+        """Count many pairs by the sums of their metrics, which are named as here."""
+        for name, sums in metrics.items():
+            getattr(self, name).merge(Mean(sums.n, sums.mean, sums.squares))
+
     def estimates(self) -> ContrastEstimates:
         """The means so far."""
         return ContrastEstimates(self.jaccard.estimate(), self.levenshtein.estimate(), self.length_ratio.estimate())
@@ -99,6 +105,11 @@ class Scale:
             value = math.log2(value) if value > 0 else self.lowest
         first = 1 if self.zero_bin else 0
         return min(max(math.floor((value - self.lowest) / self.step), 0) + first, self.count - 1)
+
+    @property
+    def bins(self) -> Bins:
+        """The same bins as queries take them."""
+        return Bins(self.lowest, self.step, self.count, self.logarithmic, self.zero_bin)
 
     def start(self, number: int) -> float:
         """Where a bin begins on the axis, which is logarithmic if the scale is; beyond the last one, where that ends."""
@@ -148,6 +159,12 @@ class Histograms:
         for scale, value, counts in zip(SCALES, values, self._counts, strict=True):
             if value is not None:
                 counts[0 if kept else 1][scale.bin(value)] += 1
+
+    def add_counts(self, metrics: Mapping[str, MetricSums], *, kept: bool) -> None:
+        """Count many pairs by how many of them are in each bin, whose limits are those of SCALES."""
+        for scale, counts in zip(SCALES, self._counts, strict=True):
+            for number, pairs in metrics[scale.metric].bins.items():
+                counts[0 if kept else 1][number] += pairs
 
     def histograms(self) -> tuple[Histogram, ...]:
         """One histogram for each scale, in the order of SCALES."""

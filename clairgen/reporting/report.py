@@ -56,18 +56,17 @@ Keys of earlier versions are still there, and `deprecated` names their new ones.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from clairgen.config.renamed import with_former_names
 from clairgen.import_source import KEPT_RUN
-from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
-from clairgen.reporting.agreement import Agreement, agreement
+from clairgen.reporting.agreement import Agreement
 from clairgen.reporting.assessment import Assessment, next_step
-from clairgen.reporting.groups import GroupFigures, Groups
-from clairgen.reporting.length_figures import LengthFigures, Lengths
+from clairgen.reporting.groups import GroupFigures
+from clairgen.reporting.length_figures import LengthFigures
 from clairgen.reporting.pair_metrics import (
     TABLE_1,
     ContrastEstimates,
@@ -76,12 +75,11 @@ from clairgen.reporting.pair_metrics import (
     Histograms,
     MetricEstimates,
     PaperContrast,
-    PluginMetrics,
     contrast_under,
 )
-from clairgen.reporting.position_bias import JudgeReport, judge_report
-from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
-from clairgen.store import ScoreNumbers, Store, VoteNumbers
+from clairgen.reporting.position_bias import JudgeReport
+from clairgen.reporting.shortcut_audit import Audit
+from clairgen.store import OutcomeFigures, ScoreNumbers, VoteNumbers
 from clairgen.wording import one_line_repr
 
 
@@ -243,6 +241,18 @@ class RecipeNumbers:
         """Count how many pairs are marked for which reason."""
         self._marked.update(counts)
 
+    def add_columns(self, outcomes: Iterable[OutcomeFigures], failed_checks: Mapping[str, int]) -> None:
+        """Count pairs by figures that were taken over many of them, but for their marks."""
+        self._failed_checks.update(failed_checks)
+        for one in outcomes:
+            self._n += one.pairs
+            self._retried += one.retried
+            if one.lost_by is not None:
+                self._dropped[one.lost_by] += one.pairs
+            for means in (self._all, self._kept) if one.lost_by is None else (self._all,):
+                means.add_sums(one.metrics)
+            self._histograms.add_counts(one.metrics, kept=one.lost_by is None)
+
     def report(
         self,
         *,
@@ -311,96 +321,3 @@ def reason_for_dropping(stored: StoredPair) -> str | None:
 
 def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-async def recipe_report(
-    store: Store,
-    run: str,
-    recipe: str,
-    tokenizer: str,
-    counts: Mapping[str, int],
-    also: Callable[[StoredPair], None] | None,
-    *,
-    imported_from: str | None = None,
-    revises: bool = False,
-    by: str | None = None,
-    only: Collection[str] | None = None,
-    length_tokenizer: str | None = None,
-) -> RecipeReport:
-    """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
-
-    `imported_from` is the source of imported pairs, `revises` whether chosen answers are revisions, `by` the column of that
-    source by whose values they are grouped. `only` has the ids of the tasks whose pairs count, and then verdicts of judges and
-    the cost, which are of all tasks, are left out. `length_tokenizer` is what answers' lengths are counted in, characters if
-    None.
-
-    Texts are read only where they are needed: of a sample for the audit and for lengths, of all pairs for `also`, for metrics of
-    plugins, for groups and for a contrast that is not stored.
-    """
-    numbers = RecipeNumbers(run, recipe, tokenizer)
-    pairs = counts.get("made", 0) if only is None else len(only)
-    differences = FeatureDifferences(MOST_PAIRS / max(pairs, MOST_PAIRS))
-    lengths = Lengths(length_tokenizer, differences.takes)
-    metrics = PluginMetrics(METRICS.from_plugins)
-    groups = None if by is None else Groups(by, tokenizer)
-    if (
-        also is None
-        and groups is None
-        and only is None
-        and not METRICS.from_plugins
-        and not await store.pairs.unmeasured(recipe, tokenizer)
-    ):
-        async for page in store.pairs.figures(recipe):
-            for one in page:
-                numbers.count(one.lost_by, one.contrast, retried=one.retried, failed_check=one.failed_check)
-            sample = [one.id for one in page if differences.takes(one.task_id)]
-            async for stored in store.pairs.made_with_ids(sample):
-                differences.add(stored)
-                lengths.add(stored)
-        numbers.count_marks((await store.pairs.marked()).get(recipe, {}))
-    else:
-        async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
-            if only is not None and stored.task.id not in only:
-                continue
-            numbers.add(stored)
-            differences.add(stored)
-            lengths.add(stored)
-            metrics.add(stored, kept=reason_for_dropping(stored) is None)
-            if also is not None:
-                also(stored)
-            if groups is not None:
-                groups.add(stored, kept=reason_for_dropping(stored) is None)
-    judges = [
-        judge_report(
-            judge.role,
-            first=judge.first,
-            second=judge.second,
-            ties=judge.ties,
-            unreadable=judge.unreadable,
-            flipped=judge.flipped,
-            in_both_orders=judge.in_both_orders,
-        )
-        for judge in (await store.judgements.numbers(recipe) if only is None else ())
-    ]
-    votes = await store.votes.numbers(recipe) if only is None else None
-    agreed = None
-    if votes is not None and votes.pairs:
-        opinions = await store.judgements.opinions(recipe)
-        shown_first = await store.votes.shown_first(recipe)
-        agreed = agreement(await store.votes.by_pair(recipe), opinions, revises=revises, shown_first=shown_first)
-    cost_usd = await store.pairs.cost_usd(recipe) if imported_from is None else 0.0
-    return numbers.report(
-        failed=counts.get("failed", 0) if only is None else 0,
-        pending=counts.get("pending", 0) if only is None else 0,
-        cost_usd=cost_usd if only is None else None,
-        judges=judges,
-        audit=differences.audit(),
-        metrics=metrics.estimates(),
-        votes=votes if votes is not None and votes.pairs else None,
-        agreement=agreed,
-        imported_from=imported_from,
-        groups=() if groups is None else groups.figures(),
-        lengths=lengths.figures(),
-        matched_tasks=None if only is None else len(only),
-        scores=await store.scores.numbers(recipe) if only is None else (),
-    )

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from clairgen.config.renamed import deprecated
+from clairgen.keys import sample_number
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.surface_features import FEATURES, surface_features
 from clairgen.stats import Estimate, auc_score_interval, mean_of
@@ -111,7 +112,12 @@ class FeatureDifferences:
 
     def takes(self, task_id: str) -> bool:
         """Whether pairs of this task are in the sample."""
-        return _drawn(task_id)[0] <= self._most
+        return sample_number(task_id) <= self._most
+
+    @property
+    def most_sample_number(self) -> int:
+        """The largest number of a task, by `sample_number`, that is in the sample."""
+        return math.floor(self._most)
 
     def add(self, stored: StoredPair) -> None:
         """Add a pair of the sample, if it has both answers and no filter drops it."""
@@ -172,7 +178,7 @@ class FeatureDifferences:
 def _drawn(task_id: str) -> tuple[int, int]:
     """A number below 2**32 by which the task is drawn for a sample, and its fold."""
     hashed = hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(hashed[:4]), int.from_bytes(hashed[4:8]) % _FOLDS
+    return sample_number(task_id), int.from_bytes(hashed[4:8]) % _FOLDS
 
 
 def auc(scores: "Floats") -> float:

@@ -8,8 +8,8 @@ from clairgen.config.prices import PICODOLLARS
 from clairgen.inference.shared_budget import SharedBudget
 from clairgen.service.runs_root import RunsRoot
 from clairgen.store import reading
-from clairgen.store.connection import holds_nothing
 from clairgen.store.job_queue import JobQueue
+from clairgen.store.read_connection import holds_nothing
 
 NOTE_SECONDS: Final = 30.0
 """After which what running jobs have cost is kept again; it is kept when they end, too."""

@@ -19,9 +19,9 @@ from clairgen.service.job_requests import Request, request_of
 from clairgen.service.policy import Policy
 from clairgen.service.request_models import JobFolder
 from clairgen.store import RunDirectory
-from clairgen.store.connection import committed_rows
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState
+from clairgen.store.read_connection import committed_rows
 
 _LOOK_SECONDS: Final = 1.0
 """After which the worker looks for what nobody woke it for, such as a job whose time has come."""

@@ -19,6 +19,7 @@ from clairgen.store.index_search import (
 from clairgen.store.index_sync import syncing
 from clairgen.store.judgements import JudgeOpinions, JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
+from clairgen.store.metric_segments import SegmentFolder, write_columns
 from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
@@ -26,7 +27,9 @@ from clairgen.store.review_queues import QueueProgress, ReviewQueue
 from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, revision_pair_id
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.search_words import SearchWords, search_words
+from clairgen.store.segment_figures import Bins, MetricSums, OutcomeFigures, SegmentFigures, figures_connection
 from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
+from clairgen.store.shard_stores import ShardStores, reading_shards, shards_in_words
 from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
@@ -40,6 +43,7 @@ from clairgen.store.votes import (
     majority,
     note_fault,
     one_spelling,
+    vote_numbers,
     voter_fault,
 )
 
@@ -54,6 +58,7 @@ __all__ = [
     "BatchNumbers",
     "BatchRecord",
     "Batches",
+    "Bins",
     "Call",
     "CastVote",
     "Certainty",
@@ -73,6 +78,8 @@ __all__ = [
     "MergeRecord",
     "MergedShard",
     "MetricRange",
+    "MetricSums",
+    "OutcomeFigures",
     "PairAdvice",
     "PairChoice",
     "PairCount",
@@ -89,7 +96,10 @@ __all__ = [
     "ScoreNumbers",
     "ScoreReply",
     "SearchWords",
+    "SegmentFigures",
+    "SegmentFolder",
     "Sent",
+    "ShardStores",
     "SortKey",
     "SourceIndex",
     "Spending",
@@ -101,6 +111,7 @@ __all__ = [
     "Vote",
     "VoteNumbers",
     "WaitingLine",
+    "figures_connection",
     "index_file",
     "majority",
     "merging",
@@ -111,11 +122,15 @@ __all__ = [
     "one_spelling",
     "reading",
     "reading_index",
+    "reading_shards",
     "revision_pair_id",
     "runs_inside",
     "search_words",
+    "shards_in_words",
     "short_write",
     "syncing",
+    "vote_numbers",
     "voter_fault",
+    "write_columns",
     "writing",
 ]

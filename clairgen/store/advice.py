@@ -87,5 +87,8 @@ class Advice:
 
 def outdated_row(pair_id: str, chosen: str | None) -> Statement:
     """The statement that deletes the advice on a pair that is about to get another chosen answer."""
-    sql = "DELETE FROM advice WHERE pair_id = ? AND NOT EXISTS (SELECT 1 FROM pairs WHERE id = ? AND chosen IS ?)"
+    sql = (
+        "DELETE FROM advice WHERE pair_id = ? AND NOT EXISTS ("
+        "SELECT 1 FROM pairs p JOIN pair_texts t ON t.pair = p.number WHERE p.id = ? AND t.chosen IS ?)"
+    )
     return sql, (pair_id, pair_id, chosen)

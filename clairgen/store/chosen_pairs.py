@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from clairgen.records import FilterAction, StoredPair
+from clairgen.store.pair_rows import LOST_BY
 from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
-
-_LOST_BY = "coalesce(p.drop_reason, iif(p.chosen IS NULL, p.parse_status, NULL))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,12 @@ class PairChoice:
     def condition(self) -> tuple[str, list[str]]:
         """A condition on pairs `p` and its parameters."""
         conditions, parameters = ["p.status = 'made'"], list[str]()
-        for sql, value in (("p.recipe = ?", self.recipe), (f"{_LOST_BY} = ?", self.dropped)):
+        for sql, value in (("p.recipe = ?", self.recipe), (f"{LOST_BY} = ?", self.dropped)):
             if value is not None:
                 conditions.append(sql)
                 parameters.append(value)
         if self.kept:
-            conditions.append(f"{_LOST_BY} IS NULL")
+            conditions.append(f"{LOST_BY} IS NULL")
         if self.marked or self.mark is not None:
             conditions.append(
                 "EXISTS (SELECT 1 FROM filter_results f WHERE f.filter_set = p.filter_set AND f.pair_id = p.id "

@@ -11,21 +11,28 @@ from pathlib import Path
 
 import aiosqlite
 
-from clairgen.errors import RunError, StoreError
+from clairgen.errors import InUseError, RunError, StoreError
+from clairgen.store.file_systems import is_shared, refuse_unsafe_file_system
 from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from clairgen.store.statements import COMPRESSED, compressed
 
 _BUSY_SECONDS = 30
 _SHORT_BUSY_SECONDS = 10
-_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "afs"}
+_SHARED_BUSY_SECONDS = 1
+"""Where one process at a time uses a run: long enough for another one's short write, or for the end of its session."""
 
 
 @contextmanager
 def store_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors over the database at `path` into a StoreError that says what to do."""
+    """Turn SQLite's errors over the database at `path` into a StoreError that says what to do.
+
+    Raises InUseError where another process has it, on a shared file system.
+    """
     try:
         yield
     except sqlite3.Error as error:
+        if "is locked" in str(error) and is_shared(path):
+            raise in_use(path) from error
         raise StoreError(_sentence(error, path)) from error
 
 
@@ -46,11 +53,14 @@ async def transaction(connection: aiosqlite.Connection) -> AsyncIterator[None]:
 async def open_writer(path: Path, *, keeps_log: bool = False) -> aiosqlite.Connection:
     """Open for writing, creating and migrating the database as needed. Only the holder of the run's lock may do this.
 
-    A connection that `keeps_log` leaves it to others to move the write-ahead log into the database.
+    On a shared file system no other process can use the database until `close_writer`. A connection that `keeps_log` leaves it
+    to others to move the write-ahead log into the database.
     """
-    refuse_network_file_system(path)
+    refuse_unsafe_file_system(path)
     with store_errors(path):
-        connection = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+        connection = await aiosqlite.connect(
+            writer_uri(path, "rwc"), uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+        )
         try:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
@@ -66,34 +76,56 @@ async def open_writer(path: Path, *, keeps_log: bool = False) -> aiosqlite.Conne
     return connection
 
 
+async def close_writer(connection: aiosqlite.Connection, path: Path) -> None:
+    """Close what `open_writer` opened; on a shared file system with a rollback journal, so that others can read it."""
+    if is_shared(path):
+        with contextlib.suppress(aiosqlite.Error):  # whoever reads it next does the same
+            await connection.execute(f"PRAGMA busy_timeout = {_SHARED_BUSY_SECONDS * 1000}")
+            await connection.execute("PRAGMA journal_mode = DELETE")
+    await connection.close()
+
+
+async def open_beside_writer(path: Path) -> aiosqlite.Connection:
+    """Open for reading in the process that writes the database, which is open."""
+    with store_errors(path):
+        connection = await aiosqlite.connect(
+            writer_uri(path, "rw"), uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+        )
+        await connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def writer_uri(path: Path, mode: str) -> str:
+    """The address by which a process that may write the database at `path` opens it, or attaches it."""
+    return f"{path.resolve().as_uri()}?mode={mode}&vfs={'unix-excl' if is_shared(path) else 'unix'}"
+
+
 async def open_for_short_write(path: Path) -> aiosqlite.Connection:
     """Open for one short transaction, which begins here, beside whoever holds the run's lock.
 
     It never migrates: another schema than this version's is refused as `open_reader` does, inside the transaction, so that no
     migration comes between.
     """
-    refuse_network_file_system(path)
+    refuse_unsafe_file_system(path)
     with store_errors(path):
-        connection = await aiosqlite.connect(
-            f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0
-        )
+        connection = await aiosqlite.connect(writer_uri(path, "rw"), uri=True, isolation_level=None, timeout=0)
         try:
             await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
-            await _begin(connection)
-            _refuse_other(await version_of(connection), path)
+            await _begin(connection, _SHARED_BUSY_SECONDS if is_shared(path) else _SHORT_BUSY_SECONDS)
+            refuse_other(await version_of(connection), path)
         except BaseException:
             await connection.close()
             raise
     return connection
 
 
-async def _begin(connection: aiosqlite.Connection) -> None:
+async def _begin(connection: aiosqlite.Connection, most_seconds: float) -> None:
     """Begin a transaction that writes, as soon as nobody else does.
 
     A busy `generate` commits group after group with only a moment between, which SQLite's own waiting, in steps of up to 100 ms,
     often misses.
     """
-    give_up = time.monotonic() + _SHORT_BUSY_SECONDS
+    give_up = time.monotonic() + most_seconds
     while True:
         try:
             await connection.execute("PRAGMA synchronous = FULL")  # which looks into the database too
@@ -109,63 +141,6 @@ async def _begin(connection: aiosqlite.Connection) -> None:
         await asyncio.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 - when to try again
 
 
-async def open_reader(path: Path, *, snapshot: bool = False) -> aiosqlite.Connection:
-    """Open for reading only. Reading never migrates: an older schema is refused with the command that does.
-
-    A `snapshot` is one read transaction, which sees the database as it is now until the connection is closed.
-    """
-    if not is_file(path):
-        lacks = f"it has no {path.name}" if path.parent.exists() else "there is no such file or folder"
-        raise RunError(f"{path.parent} is not a run directory: {lacks}; name the folder given to --run")
-    with store_errors(path):
-        connection, version = await _opened_for_reading(path, snapshot=snapshot)
-    try:
-        _refuse_other(version, path)
-    except RunError:
-        await connection.close()
-        raise
-    return connection
-
-
-async def _opened_for_reading(path: Path, *, snapshot: bool) -> tuple[aiosqlite.Connection, int]:
-    """A connection that only reads, and the schema's version.
-
-    Beside a database in WAL mode SQLite makes a file, even to read it. Where it cannot, as on a disk that is read-only, nobody
-    can write either: without a write-ahead log the database is then whole and stays as it is. What a process that was killed
-    before the database was in WAL mode has left to be rolled back is for whoever writes next.
-    """
-    try:
-        return await _connected(path, "mode=ro", snapshot=snapshot)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-            raise
-        if _has_content(path, "-journal"):
-            raise RunError(
-                f"{path.parent} was stopped in the middle of a write; let the next command finish it: "
-                f"clairgen migrate {path.parent}"
-            ) from error
-        if _has_content(path, "-wal"):
-            raise
-    return await _connected(path, "mode=ro&immutable=1", snapshot=snapshot)
-
-
-async def _connected(path: Path, options: str, *, snapshot: bool) -> tuple[aiosqlite.Connection, int]:
-    uri = f"{path.resolve().as_uri()}?{options}"
-    connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
-    try:
-        if snapshot:
-            await connection.execute("BEGIN")
-        return connection, await version_of(connection)  # with its first read a transaction begins to see
-    except BaseException:
-        await connection.close()
-        raise
-
-
-def _has_content(path: Path, suffix: str) -> bool:
-    log = path.with_name(f"{path.name}{suffix}")
-    return log.exists() and log.stat().st_size > 0
-
-
 async def version_of(connection: aiosqlite.Connection) -> int:
     """Number of the last migration that ran."""
     async with connection.execute("PRAGMA user_version") as cursor:
@@ -179,48 +154,8 @@ async def schema_version(path: Path) -> int:
     Only the holder of the run's lock may ask for it.
     """
     with store_errors(path):
-        async with aiosqlite.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True) as connection:
+        async with aiosqlite.connect(writer_uri(path, "rw"), uri=True) as connection:
             return await version_of(connection)
-
-
-def refuse_network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> None:
-    """Raise RunError on a network file system, where write-ahead logging can lose data. Only Linux says which file system."""
-    if not mounts.exists():
-        return
-    place = path.resolve()
-    kinds = {
-        Path(_unescaped(fields[1])): fields[2]
-        for line in mounts.read_text().splitlines()
-        if len(fields := line.split()) > 2
-    }
-    mount = max(
-        (point for point in kinds if place.is_relative_to(point)), key=lambda point: len(point.parts), default=None
-    )
-    if mount is not None and kinds[mount] in _NETWORK_FILE_SYSTEMS:
-        raise RunError(
-            f"{path.parent} is on a network file system ({kinds[mount]}), where the run's database could be damaged; "
-            "choose a folder on a local disk for --run"
-        )
-
-
-def committed_rows(path: Path) -> int:
-    """How many tasks, answers, ended pairs and evaluated items a run has on disk; 0 where that cannot be read."""
-    parts = "completions", "pairs WHERE status != 'pending'", "evaluation_items", "tasks"
-    sql = " + ".join(f"(SELECT count(*) FROM {part})" for part in parts)
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return int(connection.execute(f"SELECT {sql}").fetchone()[0])
-    except sqlite3.Error:
-        return 0
-
-
-def holds_nothing(path: Path) -> bool:
-    """Whether a run's database has no tables yet, because what made it was stopped before that; False if it cannot be read."""
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return bool(connection.execute("PRAGMA user_version").fetchone()[0] == 0)
-    except sqlite3.Error:
-        return False
 
 
 def is_file(path: Path) -> bool:
@@ -239,7 +174,7 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
         await connection.executescript(script)
 
 
-def _refuse_other(version: int, path: Path) -> None:
+def refuse_other(version: int, path: Path) -> None:
     """Raise RunError for another schema than this version's."""
     _refuse_newer(version, path)
     if version == 0:
@@ -260,6 +195,14 @@ def _refuse_newer(version: int, path: Path) -> None:
         )
 
 
+def in_use(path: Path) -> InUseError:
+    """The error where another process has a database on a shared file system."""
+    return InUseError(
+        f"{path.parent} is in use by another process, and on a network file system, where nobody reads a run while it is written "
+        "and nobody writes it while it is read: clairgen status shows how far it is, and all else has to wait for that process"
+    )
+
+
 def _sentence(error: sqlite3.Error, path: Path) -> str:
     said = str(error)
     if "disk is full" in said or "disk I/O error" in said:
@@ -276,8 +219,3 @@ def _sentence(error: sqlite3.Error, path: Path) -> str:
         instead = "name another --run folder or restore the file" if is_of_run else "restore it, or move it away"
         return f"{path} is not a database of {'a run' if is_of_run else 'jobs'}, or is damaged ({said}): {instead}"
     return f"the database {path} failed: {said}"
-
-
-def _unescaped(mount_point: str) -> str:
-    r"""A mount point as /proc/mounts writes it, its octal escapes (\040 for a space) undone."""
-    return mount_point.encode().decode("unicode_escape")

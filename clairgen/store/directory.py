@@ -49,6 +49,11 @@ class RunDirectory:
         return self.path / "batches"
 
     @property
+    def metrics(self) -> Path:
+        """The folder with the figures of all pairs in columns, which can be made again from the store."""
+        return self.path / "metrics"
+
+    @property
     def write_ahead_log(self) -> Path:
         """What SQLite has committed and not yet moved into the store; it may not be there."""
         return self.path / f"{_DATABASE}-wal"

@@ -7,7 +7,7 @@ from typing import Any
 
 from clairgen.keys import canonical_json, digest, pair_id
 from clairgen.records import Message
-from clairgen.store.pair_rows import MadePair, finding_rows, imported_row
+from clairgen.store.pair_rows import MadePair, finding_rows, imported_rows
 from clairgen.store.reader import Reader
 from clairgen.store.statements import Statement, Write, messages_row
 from clairgen.tasks import TASK_ID_DIGITS
@@ -95,7 +95,7 @@ class ImportedPairs:
             if identity.is_new_task:
                 last += 1
                 statements += [identity.stored, (new_task, (last, identity.task_id, key))]
-            statements.append(imported_row(identity.pair_id, number, pair.made, key, filter_set, pair.source_columns))
+            statements += imported_rows(identity.pair_id, number, pair.made, key, filter_set, pair.source_columns)
             statements += finding_rows(identity.pair_id, filter_set, pair.made.findings)
         await self._write(*statements, state)
 
@@ -117,7 +117,10 @@ class ImportedPairs:
         """The answers of the stored pairs among `ids`."""
         if not ids:
             return {}
-        sql = "SELECT id, chosen, rejected FROM pairs WHERE id IN (SELECT value FROM json_each(?))"
+        sql = (
+            "SELECT p.id, t.chosen, t.rejected FROM pairs p JOIN pair_texts t ON t.pair = p.number "
+            "WHERE p.id IN (SELECT value FROM json_each(?))"
+        )
         rows = await self._reader.rows(sql, (json.dumps(ids),))
         return {row["id"]: (row["chosen"], row["rejected"]) for row in rows}
 

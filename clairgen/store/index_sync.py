@@ -14,13 +14,14 @@ import aiosqlite
 from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import OVERALL, FilterAction
 from clairgen.store.connection import store_errors, transaction
+from clairgen.store.file_systems import is_shared
 from clairgen.store.pair_index import FORMAT, RECIPE_BITS, SCHEMA, SORTED, VERSION_BITS, IndexState, open_index
+from clairgen.store.pair_rows import LOST_BY
 from clairgen.store.reader import Reader
 
 _GROUP: Final = 20_000
 _MERGED_PAGES: Final = 4_000
-_LOST_BY: Final = "coalesce(p.drop_reason, iif(p.chosen IS NULL, p.parse_status, NULL))"
-_MEASURED: Final = f"p.chosen IS NOT NULL AND p.metrics_version = {METRICS_VERSION}"
+_MEASURED: Final = f"p.parse_status = 'ok' AND p.metrics_version = {METRICS_VERSION}"
 _SCORE: Final = (
     "(SELECT iif(count(s.value) = count(*), avg(s.value), NULL) FROM run.scores s WHERE s.pair_id = p.id "
     f"AND s.criterion = '{OVERALL}' AND s.side = '%s')"
@@ -28,22 +29,24 @@ _SCORE: Final = (
 _FIGURES: Final = (
     f"julianday(p.made_at), iif({_MEASURED}, p.jaccard, NULL), iif({_MEASURED}, p.levenshtein, NULL), "
     f"iif({_MEASURED}, p.length_ratio, NULL), {_SCORE % 'chosen'} - {_SCORE % 'rejected'}, "
-    "characters(p.chosen) - characters(p.rejected)"
+    "characters(t.chosen) - characters(t.rejected)"
 )
 _LAST_REPLY: Final = (
-    "coalesce(p.unparsed, (SELECT c.text FROM run.pair_requests r JOIN run.completions c ON c.key = r.key "
+    "coalesce(t.unparsed, (SELECT c.text FROM run.pair_requests r JOIN run.completions c ON c.key = r.key "
     "WHERE r.pair_id = p.id AND r.purpose = 'chosen'))"
 )
 _BASE: Final = f"(r.number << {RECIPE_BITS}) | (p.position << {VERSION_BITS})"
 _MOST_VERSIONS: Final = 1 << VERSION_BITS
-_OF_FRESH: Final = "FROM temp.fresh f CROSS JOIN run.pairs p ON p.rowid = f.pair"
+_OF_FRESH: Final = (
+    "FROM temp.fresh f CROSS JOIN run.pairs p ON p.number = f.pair CROSS JOIN run.pair_texts t ON t.pair = p.number"
+)
 
 _ADD: Final = (
     f"""INSERT INTO docs (doc, pair_id, made, jaccard, levenshtein, length_ratio, score_difference, character_difference)
         SELECT f.doc, p.id, {_FIGURES} {_OF_FRESH} ORDER BY f.doc""",
     f"""INSERT INTO search (rowid, prompt, chosen, rejected)
         SELECT f.doc, (SELECT prompt_text(m.body) FROM run.messages m WHERE m.hash = p.prompt),
-        spaced(iif(p.chosen IS NULL, {_LAST_REPLY}, p.chosen)), spaced(p.rejected) {_OF_FRESH} ORDER BY f.doc""",
+        spaced(iif(t.chosen IS NULL, {_LAST_REPLY}, t.chosen)), spaced(t.rejected) {_OF_FRESH} ORDER BY f.doc""",
     f"""INSERT OR IGNORE INTO facets (facet, doc)
         SELECT facet_number('column', c.key, iif(c.type IN ('true', 'false'), c.type, CAST(c.value AS TEXT))), f.doc
         {_OF_FRESH} CROSS JOIN json_each(p.source_columns) c WHERE c.type <> 'null'""",
@@ -51,7 +54,7 @@ _ADD: Final = (
 """What puts fresh documents in; their verdicts are put in by _JUDGE."""
 
 _VERDICTS: Final = (
-    f"SELECT f.doc, iif({_LOST_BY} IS NULL, 'kept', 'dropped') AS kind, coalesce({_LOST_BY}, '') AS name {_OF_FRESH} "
+    f"SELECT f.doc, iif({LOST_BY} IS NULL, 'kept', 'dropped') AS kind, coalesce({LOST_BY}, '') AS name {_OF_FRESH} "
     f"UNION ALL SELECT f.doc, 'mark', v.reason {_OF_FRESH} CROSS JOIN run.filter_results v "
     f"ON v.filter_set = p.filter_set AND v.pair_id = p.id AND v.action = '{FilterAction.MARK.value}'"
 )
@@ -164,7 +167,7 @@ class IndexSync:
         await self._connection.execute("INSERT OR IGNORE INTO recipes (name) VALUES (?)", (recipe,))
         await self._connection.execute(
             "INSERT INTO temp.fresh (doc, pair) SELECT "
-            f"{_BASE} | (row_number() OVER (PARTITION BY p.position ORDER BY p.id) - 1), p.rowid "
+            f"{_BASE} | (row_number() OVER (PARTITION BY p.position ORDER BY p.id) - 1), p.number "
             "FROM recipes r CROSS JOIN run.pairs p ON p.recipe = r.name "
             "WHERE r.name = ? AND p.status = 'made' AND p.position > ? AND p.position <= ?",
             (recipe, after, last),
@@ -181,7 +184,7 @@ class IndexSync:
         """Take the verdicts of a new filter set for all pairs."""
         await self._run(_FORGET_VERDICTS)
         await self._run(
-            "INSERT INTO temp.fresh (doc, pair) SELECT d.doc, p.rowid FROM docs d CROSS JOIN run.pairs p ON p.id = d.pair_id",
+            "INSERT INTO temp.fresh (doc, pair) SELECT d.doc, p.number FROM docs d CROSS JOIN run.pairs p ON p.id = d.pair_id",
             *_JUDGE,
         )
         await self._put(filter_set=filter_set, counted="no")
@@ -193,18 +196,18 @@ class IndexSync:
             (since, self._group),
         )
         await self._connection.execute(
-            "INSERT INTO temp.changed (pair_id, pair) SELECT DISTINCT c.pair_id, p.rowid FROM run.pair_changes c "
+            "INSERT INTO temp.changed (pair_id, pair) SELECT DISTINCT c.pair_id, p.number FROM run.pair_changes c "
             "LEFT JOIN run.pairs p ON p.id = c.pair_id AND p.status = 'made' WHERE c.change > ? AND c.change <= ?",
             (since, last),
         )
         await self._run(
             "INSERT INTO temp.old (doc, pair_id, is_same) SELECT d.doc, d.pair_id, coalesce(d.made = julianday(p.made_at), 0) "
-            "FROM temp.changed c CROSS JOIN docs d ON d.pair_id = c.pair_id LEFT JOIN run.pairs p ON p.rowid = c.pair",
+            "FROM temp.changed c CROSS JOIN docs d ON d.pair_id = c.pair_id LEFT JOIN run.pairs p ON p.number = c.pair",
             f"{_FORGET_VERDICTS} AND doc IN (SELECT doc FROM temp.old)",
             "INSERT OR IGNORE INTO dead (doc) SELECT doc FROM temp.old WHERE NOT is_same",
             "DELETE FROM docs WHERE doc IN (SELECT doc FROM temp.old WHERE NOT is_same)",
             "INSERT OR IGNORE INTO recipes (name) SELECT DISTINCT p.recipe FROM temp.changed c "
-            "JOIN run.pairs p ON p.rowid = c.pair",
+            "JOIN run.pairs p ON p.number = c.pair",
         )
         new = await self._new_documents()
         if new is None:
@@ -221,7 +224,7 @@ class IndexSync:
     async def _new_documents(self) -> int | None:
         """Give each changed pair without a document a fresh one, and return how many; None if one has no version left."""
         sql = (
-            f"SELECT {_BASE} AS base, p.rowid AS pair FROM temp.changed c CROSS JOIN run.pairs p ON p.rowid = c.pair "
+            f"SELECT {_BASE} AS base, p.number AS pair FROM temp.changed c CROSS JOIN run.pairs p ON p.number = c.pair "
             "CROSS JOIN recipes r ON r.name = p.recipe WHERE NOT EXISTS (SELECT 1 FROM docs d WHERE d.pair_id = c.pair_id)"
         )
         fresh: dict[int, int] = {}
@@ -245,7 +248,7 @@ class IndexSync:
         """Bring the figures of documents with the same texts up to date, and have their verdicts taken with the fresh ones'."""
         await self._run(
             "UPDATE docs SET (made, jaccard, levenshtein, length_ratio, score_difference, character_difference) = "
-            f"(SELECT {_FIGURES} FROM run.pairs p WHERE p.id = docs.pair_id) "
+            f"(SELECT {_FIGURES} FROM run.pairs p JOIN run.pair_texts t ON t.pair = p.number WHERE p.id = docs.pair_id) "
             "WHERE doc IN (SELECT doc FROM temp.old WHERE is_same)",
             "INSERT INTO temp.fresh (doc, pair) SELECT o.doc, c.pair FROM temp.old o JOIN temp.changed c USING (pair_id) "
             "WHERE o.is_same",
@@ -282,6 +285,8 @@ async def syncing(path: Path, database: Path, group: int = _GROUP) -> AsyncItera
     try:
         with store_errors(database):
             await connection.execute("ATTACH ? AS run", (f"{database.resolve().as_uri()}?mode=ro",))
+            if is_shared(database):
+                await connection.execute("PRAGMA run.locking_mode = EXCLUSIVE")  # it refuses a write-ahead log
             for table in (
                 "fresh (doc INTEGER PRIMARY KEY, pair INTEGER NOT NULL)",
                 "changed (pair_id TEXT PRIMARY KEY, pair INTEGER)",

@@ -26,6 +26,18 @@ class JudgementNumbers:
     flipped: int
     in_both_orders: int
 
+    def __add__(self, other: "JudgementNumbers") -> "JudgementNumbers":
+        """The counts of the same judge in two runs together."""
+        return JudgementNumbers(
+            self.role,
+            self.first + other.first,
+            self.second + other.second,
+            self.ties + other.ties,
+            self.unreadable + other.unreadable,
+            self.flipped + other.flipped,
+            self.in_both_orders + other.in_both_orders,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeReply:
@@ -60,7 +72,7 @@ class Judgements:
         winner = "CASE a.choice WHEN 1 THEN a.shown_first WHEN 2 THEN a.shown_second END"
         sql = (
             f"SELECT p.id, a.role, min({winner}) AS low, max({winner}) AS high, count(*) - count(a.choice) AS without "
-            f"{_OF_MADE_PAIRS} WHERE a.recipe = ? AND a.round = 0 AND p.chosen IS NOT NULL "
+            f"{_OF_MADE_PAIRS} WHERE a.recipe = ? AND a.round = 0 AND p.parse_status = 'ok' "
             "AND p.id IN (SELECT pair_id FROM votes WHERE outdated_at IS NULL) GROUP BY p.id, a.role"
         )
         found = defaultdict[str, dict[str, int | None]](dict)

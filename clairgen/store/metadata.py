@@ -17,7 +17,17 @@ from clairgen.templates import Template
 
 _IN_FORCE = "filter_set"
 _VERSION = "filters_version"
-_GROUP = 500
+_GROUP = 5000
+_KEPT_AGAIN = """
+UPDATE pairs SET drop_reason = NULL WHERE recipe = ? AND status = 'made' AND drop_reason IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM filter_results f WHERE f.filter_set = ? AND f.pair_id = pairs.id AND f.action = 'drop')
+"""
+SHARD = "shard"
+"""The key of which shard a run is, as i/N."""
+SOURCE = "source"
+"""The key of how far the run's source of tasks was read, as JSON."""
+TOKENIZER = "tokenizer"
+"""The key of the tokenizer of a run's contrasts."""
 IMPORTED = "imported from"
 """The key of a plan's only fact where its pairs were imported: the name of their source."""
 
@@ -157,30 +167,37 @@ class FilterSets:
             metadata_row(_IN_FORCE, str(number)),
             metadata_row(_VERSION, f"{number}:{version}"),
             *(
-                (
-                    "UPDATE pairs SET filter_set = ?, drop_reason = NULL WHERE recipe = ? AND status = 'made'",
-                    (number, name),
-                )
+                ("UPDATE pairs SET filter_set = ? WHERE recipe = ? AND status = 'made'", (number, name))
                 for name in recipes
             ),
         ]
-        await self._writer.exclusively(_statements(number, first, filtered))
+        last = [(_KEPT_AGAIN, (name, number)) for name in recipes]
+        await self._writer.exclusively(_statements(number, first, filtered, last))
         return number
 
 
 async def _statements(
-    number: int, first: Sequence[Statement], filtered: AsyncIterable[FilterResult]
+    number: int, first: Sequence[Statement], filtered: AsyncIterable[FilterResult], last: Sequence[Statement]
 ) -> AsyncIterator[Sequence[Statement]]:
-    """The statements `first`, then those that write what differs from a pair in which nothing was found."""
+    """The statements `first`, those that write what was found, and the statements `last`.
+
+    A pair's row has its texts, which are written again with a reason of another length: so only what changes is written.
+    """
     yield first
     group: list[Statement] = []
     async for entry in filtered:
         group += finding_rows(entry.pair_id, number, entry.findings)
         if (reason := drop_reason(entry.findings)) is not None:
-            group.append(("UPDATE pairs SET drop_reason = ? WHERE id = ?", (reason, entry.pair_id)))
+            group.append(
+                (
+                    "UPDATE pairs SET drop_reason = ? WHERE id = ? AND drop_reason IS NOT ?",
+                    (reason, entry.pair_id, reason),
+                )
+            )
         if entry.measured is not None:
             group.append(contrast_row(entry.pair_id, entry.measured))
         if len(group) >= _GROUP:
             yield group
             group = []
     yield group
+    yield last

@@ -27,15 +27,18 @@ from clairgen.records import (
 from clairgen.store.completions import now
 from clairgen.store.statements import Statement, messages_of
 
+LOST_BY: Final = "coalesce(p.drop_reason, iif(p.parse_status = 'ok', NULL, p.parse_status))"
+"""Why a made pair `p` is not kept: the reason of the first filter that drops it, or of no decision; null if it is kept."""
+
 SELECT_PAIRS: Final = """
-SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, p.chosen, p.rejected,
+SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, t.chosen, t.rejected,
     p.chosen_finish_reason, p.rejected_finish_reason, p.chosen_model, p.rejected_model, p.chosen_removed, p.rejected_removed,
     chosen_request.key AS chosen_key, rejected_request.key AS rejected_key,
-    p.reasoning, p.parse_status, p.parser_version, p.retried, p.failed_check,
+    t.reasoning, p.parse_status, p.parser_version, p.retried, p.failed_check,
     p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set, d.objective, p.source_columns,
-    iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL) AS last_reply,
-    p.chosen IS NULL AND EXISTS (SELECT 1 FROM judgements j WHERE j.task_id = p.task_id AND j.recipe = p.recipe) AS judged
-FROM pairs p JOIN messages m ON m.hash = p.prompt
+    iif(t.chosen IS NULL, coalesce(t.unparsed, c.text), NULL) AS last_reply,
+    t.chosen IS NULL AND EXISTS (SELECT 1 FROM judgements j WHERE j.task_id = p.task_id AND j.recipe = p.recipe) AS judged
+FROM pairs p JOIN pair_texts t ON t.pair = p.number JOIN messages m ON m.hash = p.prompt
     LEFT JOIN pair_requests chosen_request ON chosen_request.pair_id = p.id AND chosen_request.purpose = 'chosen'
     LEFT JOIN pair_requests rejected_request ON rejected_request.pair_id = p.id AND rejected_request.purpose = 'rejected'
     LEFT JOIN completions c ON c.key = chosen_request.key
@@ -43,13 +46,21 @@ FROM pairs p JOIN messages m ON m.hash = p.prompt
 """
 """The columns of a PairRow, in its order, of pairs `p`; conditions on `p` follow."""
 
-SELECT_FIGURES: Final = """
-SELECT p.id, p.position, p.task_id, coalesce(p.drop_reason, iif(p.chosen IS NULL, p.parse_status, NULL)) AS lost_by,
-    p.retried, p.failed_check, p.chosen IS NOT NULL AS is_decided, p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer
+SELECT_FIGURES: Final = f"""
+SELECT p.id, p.position, p.task_id, {LOST_BY} AS lost_by,
+    p.retried, p.failed_check, p.parse_status = 'ok' AS is_decided, p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer
 FROM pairs p
 """
-"""The columns of PairFigures, in its order."""
+"""The columns of PairFigures, in its order; no text is read for them."""
 
+SELECT_MEASURES: Final = """
+SELECT p.id, p.position, p.task_id, p.recipe, p.parse_status, p.retried, p.failed_check, p.levenshtein, p.jaccard, p.length_ratio,
+    p.tokenizer, p.metrics_version, p.filter_set
+FROM pairs p
+"""
+"""The columns of MeasuresRow, in its order; no text is read for them."""
+
+_NO_ANSWER: Final = Answer("", "stop", "", "")
 _REASONS_OF_REVISIONS = frozenset(
     {
         ParseStatus.NO_SOLUTION_HEADER,
@@ -113,6 +124,24 @@ class PairRow(NamedTuple):
     judged: int
 
 
+class MeasuresRow(NamedTuple):
+    """A row of SELECT_MEASURES."""
+
+    id: str
+    position: int
+    task_id: str
+    recipe: str
+    parse_status: str
+    retried: int
+    failed_check: str | None
+    levenshtein: int | None
+    jaccard: float
+    length_ratio: float | None
+    tokenizer: str
+    metrics_version: int
+    filter_set: int
+
+
 class PairFigures(NamedTuple):
     """What reports count of a pair. `lost_by` is why it is not kept: the reason of a filter, or why nothing was decided."""
 
@@ -134,6 +163,18 @@ class PairFigures(NamedTuple):
         if not self.is_decided:
             return None
         return Contrast(self.levenshtein, self.jaccard, self.length_ratio, self.tokenizer)
+
+
+def pair_without_texts(row: MeasuresRow, findings: tuple[Finding, ...]) -> StoredPair:
+    """The pair of a row of SELECT_MEASURES, with empty answers and no prompt: for what goes by its measures and findings."""
+    if row.parse_status == ParseStatus.OK:
+        outcome: Pair | Undecided = Pair(row.task_id, row.recipe, _NO_ANSWER, _NO_ANSWER)
+    else:
+        outcome = Undecided(row.task_id, row.recipe, ParseStatus(row.parse_status), (_NO_ANSWER,))
+    contrast = None
+    if row.levenshtein is not None and row.metrics_version == METRICS_VERSION:
+        contrast = Contrast(row.levenshtein, row.jaccard, row.length_ratio, row.tokenizer)
+    return StoredPair(row.id, Task(row.task_id, ()), outcome, contrast, findings, None, row.filter_set)
 
 
 def stored_pair(row: PairRow, findings: tuple[Finding, ...], scores: tuple[Score, ...] = ()) -> StoredPair:
@@ -164,15 +205,15 @@ def rejected_text(outcome: Pair | Undecided) -> str:
     return _sides(outcome)[0].text
 
 
-def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> Statement:
-    """The statement that turns a pending pair into a made one."""
-    return _update(identity, _values(made, prompt_hash, filter_set))
+def update_rows(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> list[Statement]:
+    """The statements that turn a pending pair into a made one, and store its texts."""
+    return [_update(identity, _values(made, prompt_hash, filter_set)), _texts_row(identity, made.outcome)]
 
 
-def imported_row(
+def imported_rows(
     identity: str, position: int, made: MadePair, prompt_hash: str, filter_set: int, source_columns: Mapping[str, Any]
-) -> Statement:
-    """The statement that adds an imported pair; its position is that in the import, so that each pair has its own."""
+) -> list[Statement]:
+    """The statements that add an imported pair; its position is that in the import, so that each pair has its own."""
     values = {
         "id": identity,
         "position": position,
@@ -182,7 +223,8 @@ def imported_row(
         **_values(made, prompt_hash, filter_set),
     }
     marks = ", ".join("?" * len(values))
-    return f"INSERT INTO pairs ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+    row = f"INSERT INTO pairs ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+    return [row, _texts_row(identity, made.outcome)]
 
 
 def contrast_row(identity: str, contrast: Contrast) -> Statement:
@@ -282,13 +324,9 @@ def _values(made: MadePair, prompt_hash: str, filter_set: int) -> dict[str, Any]
     rejected, chosen = _sides(outcome)
     return _contrast_values(made.contrast) | {
         "status": "made",
-        "chosen": chosen_text(outcome),
-        "reasoning": outcome.reasoning,
         "parse_status": outcome.reason.value if isinstance(outcome, Undecided) else ParseStatus.OK.value,
         "parser_version": outcome.parser_version,
         "prompt": prompt_hash,
-        "rejected": rejected.text,
-        "unparsed": chosen.text if isinstance(outcome, Undecided) and chosen and not chosen.key else None,
         "chosen_finish_reason": chosen.finish_reason if chosen else None,
         "rejected_finish_reason": rejected.finish_reason,
         "chosen_model": chosen.model if chosen else None,
@@ -301,6 +339,17 @@ def _values(made: MadePair, prompt_hash: str, filter_set: int) -> dict[str, Any]
         "retried": outcome.retried,
         "failed_check": outcome.failed_check,
     }
+
+
+def _texts_row(identity: str, outcome: Pair | Undecided) -> Statement:
+    """The statement that stores the texts of a pair that has a row."""
+    first, last = _sides(outcome)
+    unparsed = last.text if isinstance(outcome, Undecided) and last is not None and not last.key else None
+    sql = (
+        "INSERT OR REPLACE INTO pair_texts (pair, chosen, rejected, unparsed, reasoning) "
+        "SELECT number, ?, ?, ?, ? FROM pairs WHERE id = ?"
+    )
+    return sql, (chosen_text(outcome), first.text, unparsed, outcome.reasoning, identity)
 
 
 def _contrast_values(contrast: Contrast | None) -> dict[str, Any]:

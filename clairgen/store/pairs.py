@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,19 +15,23 @@ from clairgen.store.advice import outdated_row
 from clairgen.store.completions import now
 from clairgen.store.judgements import judgement_rows
 from clairgen.store.pair_rows import (
+    LOST_BY,
     SELECT_FIGURES,
+    SELECT_MEASURES,
     SELECT_PAIRS,
     MadePair,
+    MeasuresRow,
     PairFigures,
     PairRow,
     chosen_text,
     drop_reason,
     finding_rows,
     no_findings_row,
+    pair_without_texts,
     rejected_text,
     request_rows,
     stored_pair,
-    update_row,
+    update_rows,
 )
 from clairgen.store.reader import Reader
 from clairgen.store.scores import score_rows, scores_of_pairs
@@ -35,6 +39,7 @@ from clairgen.store.statements import Write, messages_row
 from clairgen.store.votes import outdated_votes_row
 
 _PAGE = 512
+_PAGE_WITHOUT_TEXTS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Pairs:
             *score_rows(identity, made.outcome),
             outdated_row(identity, chosen_text(made.outcome)),
             outdated_votes_row(identity, chosen_text(made.outcome), rejected_text(made.outcome)),
-            update_row(identity, made, prompt_hash, filter_set),
+            *update_rows(identity, made, prompt_hash, filter_set),
             no_findings_row(identity, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),
@@ -122,10 +127,19 @@ class Pairs:
             found[row["recipe"]][row["drop_reason"]] = row["count"]
         return dict(found)
 
+    async def left_out(self, recipe: str, lost_by: Sequence[str]) -> dict[str, int]:
+        """How many pairs `made` leaves out with the same arguments, by the reason for which they are lost."""
+        sql = (
+            f"SELECT {LOST_BY} AS reason, count(*) AS count FROM pairs p WHERE recipe = ? AND status = 'made' "
+            "AND reason IS NOT NULL AND reason NOT IN (SELECT value FROM json_each(?)) "
+            "GROUP BY reason ORDER BY count DESC, reason"
+        )
+        return {row["reason"]: row["count"] for row in await self._reader.rows(sql, (recipe, json.dumps(lost_by)))}
+
     async def cost_usd(self, recipe: str) -> float | None:
         """Cost of all completions that a recipe's pairs took; shared ones count in every recipe. None without prices."""
         sql = (
-            "SELECT sum(cost_usd) FROM completions WHERE key IN ("
+            "SELECT sum(cost_usd) FROM completions WHERE cost_usd IS NOT NULL AND key IN ("
             "SELECT r.key FROM pair_requests r JOIN pairs p ON p.id = r.pair_id WHERE p.recipe = ? AND p.status = 'made')"
         )
         cost: float | None = await self._reader.value(sql, (recipe,))
@@ -136,21 +150,46 @@ class Pairs:
         sql = "SELECT count(*) FROM pairs WHERE status = 'made' AND filter_set IS NOT ?"
         return int(await self._reader.value(sql, (filter_set,)))
 
-    async def made(self, recipe: str) -> AsyncIterator[StoredPair]:
-        """All made pairs of a recipe in the order of their tasks, a page in memory at a time."""
+    async def made(self, recipe: str, lost_by: Sequence[str] | None = None) -> AsyncIterator[StoredPair]:
+        """All made pairs of a recipe in the order of their tasks, a page in memory at a time.
+
+        With `lost_by` only those that are kept, and those that are lost for one of these reasons: of the first filter that drops
+        them, or of no decision.
+        """
+        async for _, stored in self.placed(recipe, lost_by):
+            yield stored
+
+    async def placed(
+        self, recipe: str, lost_by: Sequence[str] | None = None, page: int = _PAGE
+    ) -> AsyncGenerator[tuple[int, StoredPair], None]:
+        """The same with their positions; `page` is how many are in memory."""
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT {_PAGE}"
-        while rows := await self._reader.rows(sql, (recipe, after)):
-            for stored in await self._stored(rows):
-                yield stored
+        if lost_by is not None:
+            where += f" AND ({LOST_BY} IS NULL OR {LOST_BY} IN (SELECT value FROM json_each(?)))"
+        given = () if lost_by is None else (json.dumps(lost_by),)
+        sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT ?"
+        while rows := await self._reader.rows(sql, (recipe, after, *given, page)):
+            for row, stored in zip(rows, await self._stored(rows), strict=True):
+                yield row["position"], stored
             after = rows[-1]["position"]
+
+    async def without_texts(self, recipe: str) -> AsyncIterator[StoredPair]:
+        """The same, with empty answers and no prompt, for what goes by measures and findings; no text is read."""
+        after = 0
+        where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
+        sql = f"{SELECT_MEASURES} {where} ORDER BY p.position LIMIT {_PAGE_WITHOUT_TEXTS}"
+        while rows := [MeasuresRow._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
+            findings = await self._findings(rows)
+            for row in rows:
+                yield pair_without_texts(row, findings.get(row.id, ()))
+            after = rows[-1].position
 
     async def figures(self, recipe: str) -> AsyncIterator[list[PairFigures]]:
         """What reports count of all made pairs of a recipe, in the order of their tasks, without texts; a page at a time."""
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        sql = f"{SELECT_FIGURES} {where} ORDER BY p.position LIMIT {_PAGE}"
+        sql = f"{SELECT_FIGURES} {where} ORDER BY p.position LIMIT {_PAGE_WITHOUT_TEXTS}"
         while page := [PairFigures._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
             yield page
             after = page[-1].position
@@ -158,7 +197,7 @@ class Pairs:
     async def unmeasured(self, recipe: str, tokenizer: str) -> int:
         """How many pairs of a recipe have no contrast by this version of the metrics under a tokenizer."""
         sql = (
-            "SELECT count(*) FROM pairs WHERE recipe = ? AND status = 'made' AND chosen IS NOT NULL "
+            "SELECT count(*) FROM pairs WHERE recipe = ? AND status = 'made' AND parse_status = 'ok' "
             "AND (levenshtein IS NULL OR metrics_version <> ? OR tokenizer <> ?)"
         )
         return int(await self._reader.value(sql, (recipe, METRICS_VERSION, tokenizer)))
@@ -215,7 +254,7 @@ class Pairs:
         scores = await scores_of_pairs(self._reader, [pair.id for pair in pairs])
         return [stored_pair(pair, findings.get(pair.id, ()), scores.get(pair.id, ())) for pair in pairs]
 
-    async def _findings(self, pairs: Sequence[PairRow]) -> Mapping[str, tuple[Finding, ...]]:
+    async def _findings(self, pairs: Sequence[PairRow | MeasuresRow]) -> Mapping[str, tuple[Finding, ...]]:
         """What each pair's own filter set found, by the pair's id."""
         by_set = defaultdict[int, list[str]](list)
         for pair in pairs:

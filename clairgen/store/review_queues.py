@@ -18,7 +18,7 @@ from clairgen.store.statements import Write
 
 _PAGE = 10_000
 _VOTED = "SELECT v.voter FROM votes v WHERE v.pair_id = q.pair_id AND v.outdated_at IS NULL"
-_CAN_BE_VOTED_ON = "JOIN pairs p ON p.id = q.pair_id AND p.status = 'made' AND p.chosen IS NOT NULL"
+_CAN_BE_VOTED_ON = "JOIN pairs p ON p.id = q.pair_id AND p.status = 'made' AND p.parse_status = 'ok'"
 _OPEN = (
     f"SELECT q.pair_id FROM queued_pairs q {_CAN_BE_VOTED_ON} WHERE q.queue = :queue "
     f"AND :voter NOT IN ({_VOTED}) AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.queue = q.queue "
@@ -86,7 +86,7 @@ class ReviewQueues:
         The order of two pairs does not depend on which others there are.
         """
         condition, parameters = choice.condition
-        sql = f"SELECT p.id FROM pairs p WHERE {condition} AND p.chosen IS NOT NULL AND p.id > ? ORDER BY p.id LIMIT {_PAGE}"
+        sql = f"SELECT p.id FROM pairs p WHERE {condition} AND p.parse_status = 'ok' AND p.id > ? ORDER BY p.id LIMIT {_PAGE}"
         after, found = "", list[tuple[bytes, str]]()
         while rows := await self._reader.rows(sql, [*parameters, after]):
             after = rows[-1]["id"]

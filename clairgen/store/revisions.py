@@ -8,7 +8,7 @@ from typing import Any, Final
 from clairgen.keys import canonical_json, digest
 from clairgen.store.completions import now
 from clairgen.store.metadata import Plan
-from clairgen.store.pair_rows import MadePair, finding_rows, imported_row, no_findings_row, request_rows
+from clairgen.store.pair_rows import MadePair, finding_rows, imported_rows, no_findings_row, request_rows
 from clairgen.store.reader import Reader
 from clairgen.store.statements import Statement, Write, messages_row
 
@@ -90,11 +90,11 @@ class Revisions:
             statements.append(_replaced(former))
             if former.pair_id != revision.pair_id:
                 others = _of_others(former, of_origin)
-                statements += [_credited(others)] if others else _removed(former.pair_id)
+                statements += _credited(others) if others else _removed(former.pair_id)
         if await self._reader.value("SELECT 1 FROM pairs WHERE id = ?", (revision.pair_id,)) is None:
             statements += await self._pair(revision, made, filter_set)
         else:
-            statements.append(_credited([*_of_others(revision, of_origin), revision]))
+            statements += _credited([*_of_others(revision, of_origin), revision])
         sql = f"INSERT INTO revisions ({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"
         statements.append((sql, tuple(getattr(revision, name) for name in _FIELDS)))
         await self._write(*statements, *compared_later)
@@ -109,7 +109,7 @@ class Revisions:
         return [
             (recorded, (plan.recipe, canonical_json({}), plan.revises, now())),
             messages,
-            imported_row(revision.pair_id, (last or 0) + 1, made, key, filter_set, revision.columns),
+            *imported_rows(revision.pair_id, (last or 0) + 1, made, key, filter_set, revision.columns),
             *request_rows(revision.pair_id, made),
             no_findings_row(revision.pair_id, filter_set),
             *finding_rows(revision.pair_id, filter_set, made.findings),
@@ -126,11 +126,15 @@ def _of_others(revision: Revision, of_origin: Sequence[Revision]) -> list[Revisi
     return [one for one in of_origin if one.pair_id == revision.pair_id and one.editor != revision.editor]
 
 
-def _credited(edits: Sequence[Revision]) -> Statement:
-    """The statement after which a pair has the columns of the earliest of its edits, and the latest note."""
+def _credited(edits: Sequence[Revision]) -> list[Statement]:
+    """The statements after which a pair has the columns of the earliest of its edits, and the latest note."""
     earliest, notes = edits[0], [one.note for one in edits if one.note is not None]
-    sql = "UPDATE pairs SET reasoning = ?, source_columns = ? WHERE id = ?"
-    return sql, (notes[-1] if notes else None, json.dumps(earliest.columns), earliest.pair_id)
+    note = "UPDATE pair_texts SET reasoning = ? WHERE pair = (SELECT number FROM pairs WHERE id = ?)"
+    columns = "UPDATE pairs SET source_columns = ? WHERE id = ?"
+    return [
+        (note, (notes[-1] if notes else None, earliest.pair_id)),
+        (columns, (json.dumps(earliest.columns), earliest.pair_id)),
+    ]
 
 
 def _replaced(former: Revision) -> Statement:

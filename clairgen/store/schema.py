@@ -270,9 +270,59 @@ CREATE TABLE batch_strays (          -- what came back and fits no line, or cann
 ) WITHOUT ROWID;
 """
 
+_TEXTS_APART = """
+DROP TRIGGER pair_came;
+DROP TRIGGER pair_changed;
+DROP TRIGGER pair_went;
+
+-- Without its texts a pair is a few hundred bytes, so that figures and verdicts are read and written without them.
+CREATE TABLE narrow_pairs (          -- id is the hash of task and recipe; number is what its texts go by
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, position INTEGER NOT NULL, task_id TEXT NOT NULL, recipe TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'made', 'failed')),
+    prompt TEXT, chosen_finish_reason TEXT, rejected_finish_reason TEXT, chosen_model TEXT, rejected_model TEXT,
+    chosen_removed TEXT, rejected_removed TEXT, parse_status TEXT, parser_version INTEGER,
+    levenshtein INTEGER, jaccard REAL, length_ratio REAL, tokenizer TEXT, metrics_version INTEGER,
+    filter_set INTEGER, drop_reason TEXT, made_at TEXT, retried INTEGER NOT NULL DEFAULT 0, failed_check TEXT, source_columns TEXT
+);
+INSERT INTO narrow_pairs SELECT rowid, id, position, task_id, recipe, status, prompt, chosen_finish_reason,
+    rejected_finish_reason, chosen_model, rejected_model, chosen_removed, rejected_removed, parse_status, parser_version,
+    levenshtein, jaccard, length_ratio, tokenizer, metrics_version, filter_set, drop_reason, made_at, retried, failed_check,
+    source_columns FROM pairs ORDER BY rowid;
+
+CREATE TABLE pair_texts (            -- of a pair that was made; where nothing was chosen, rejected is the first answer
+    pair INTEGER PRIMARY KEY, chosen TEXT, rejected TEXT NOT NULL, unparsed TEXT, reasoning TEXT
+);
+INSERT INTO pair_texts SELECT rowid, chosen, rejected, unparsed, reasoning FROM pairs WHERE rejected IS NOT NULL ORDER BY rowid;
+
+DROP TABLE pairs;
+ALTER TABLE narrow_pairs RENAME TO pairs;
+CREATE INDEX pairs_by_status ON pairs (recipe, status, position);
+CREATE INDEX pairs_pending ON pairs (position) WHERE status = 'pending';
+
+CREATE TRIGGER pair_came AFTER INSERT ON pairs WHEN NEW.status = 'made' BEGIN
+    INSERT INTO pair_changes (pair_id) VALUES (NEW.id);
+END;
+CREATE TRIGGER pair_changed AFTER UPDATE OF status, levenshtein, drop_reason, filter_set, made_at ON pairs
+    -- Answers change with made_at. A new filter set is given to all pairs at once, and seen by its number.
+    WHEN (OLD.status = 'made' OR NEW.status = 'made') AND NOT (OLD.status = NEW.status AND OLD.made_at IS NEW.made_at
+        AND OLD.filter_set IS NOT NEW.filter_set)
+BEGIN
+    INSERT INTO pair_changes (pair_id) VALUES (NEW.id);
+END;
+CREATE TRIGGER pair_went AFTER DELETE ON pairs WHEN OLD.status = 'made' BEGIN
+    INSERT INTO pair_changes (pair_id) VALUES (OLD.id);
+END;
+CREATE TRIGGER texts_went AFTER DELETE ON pairs BEGIN
+    DELETE FROM pair_texts WHERE pair = OLD.number;
+END;
+
+-- What pairs cost is added up by the keys of their answers, without reading those.
+CREATE INDEX completions_by_cost ON completions (key, cost_usd) WHERE cost_usd IS NOT NULL;
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS, _BATCHES),
+    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS, _BATCHES, _TEXTS_APART),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

@@ -1,8 +1,8 @@
 """Scores in the store: what scorers gave the answers to a task, criterion by criterion, and what reports count of them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from clairgen.records import Pair, ParseStatus, Score, Undecided
 from clairgen.store.reader import Reader
@@ -16,7 +16,8 @@ class ScoreNumbers:
     """A scorer's scores for one criterion over the pairs of a recipe.
 
     `scores` counts those that could be read, of all answers; `mean` is their mean. `chosen` and `rejected` are the means over
-    the answers on those sides, None where there is none. `unreadable` counts answers without a score, by reason.
+    the answers on those sides, None where there is none, and `of_chosen` and `of_rejected` say how many those are. `unreadable`
+    counts answers without a score, by reason.
     """
 
     scorer: str
@@ -26,6 +27,22 @@ class ScoreNumbers:
     chosen: float | None
     rejected: float | None
     unreadable: Mapping[str, int]
+    of_chosen: int = field(default=0, compare=False)
+    of_rejected: int = field(default=0, compare=False)
+
+    def __add__(self, other: "ScoreNumbers") -> "ScoreNumbers":
+        """The same scorer's scores for the criterion in two runs together."""
+        return ScoreNumbers(
+            self.scorer,
+            self.criterion,
+            self.scores + other.scores,
+            _mean_together((self.mean, self.scores), (other.mean, other.scores)),
+            _mean_together((self.chosen, self.of_chosen), (other.chosen, other.of_chosen)),
+            _mean_together((self.rejected, self.of_rejected), (other.rejected, other.of_rejected)),
+            dict(Counter(self.unreadable) + Counter(other.unreadable)),
+            self.of_chosen + other.of_chosen,
+            self.of_rejected + other.of_rejected,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,8 @@ class Scores:
         means = (
             "SELECT s.scorer, s.criterion, count(s.value) AS count, avg(s.value) AS mean, "
             "avg(iif(s.side = 'chosen', s.value, NULL)) AS chosen, avg(iif(s.side = 'rejected', s.value, NULL)) AS rejected, "
+            "count(iif(s.side = 'chosen', s.value, NULL)) AS of_chosen, "
+            "count(iif(s.side = 'rejected', s.value, NULL)) AS of_rejected, "
             f"min(s.position) AS first {_OF_MADE_PAIRS} GROUP BY 1, 2 ORDER BY first"
         )
         reasons = f"SELECT s.scorer, s.criterion, s.status, count(*) AS count {_OF_MADE_PAIRS} AND s.status <> ? GROUP BY 1, 2, 3"
@@ -58,7 +77,7 @@ class Scores:
         return [
             ScoreNumbers(
                 row["scorer"], row["criterion"], row["count"], row["mean"], row["chosen"], row["rejected"],
-                unreadable[row["scorer"], row["criterion"]],
+                unreadable[row["scorer"], row["criterion"]], row["of_chosen"], row["of_rejected"],
             )
             for row in await self._reader.rows(means, (recipe,))
         ]  # fmt: skip
@@ -76,6 +95,12 @@ class Scores:
         )
         rows = await self._reader.rows(sql, (pair_id,))
         return [ScoreReply(row["scorer"], row["answer"], row["status"], row["text"]) for row in rows]
+
+
+def _mean_together(*means: tuple[float | None, int]) -> float | None:
+    """The mean over several parts, of each its mean and how many values it has; None without a value."""
+    known = [(mean, count) for mean, count in means if mean is not None]
+    return sum(mean * count for mean, count in known) / sum(count for _, count in known) if known else None
 
 
 async def scores_of_pairs(reader: Reader, ids: Sequence[str]) -> Mapping[str, tuple[Score, ...]]:

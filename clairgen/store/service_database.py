@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from clairgen.errors import RunError, StoreError
-from clairgen.store.connection import refuse_network_file_system, store_errors
+from clairgen.store.connection import store_errors
+from clairgen.store.file_systems import refuse_network_file_system
 
 _BUSY_SECONDS: Final = 30
 MIGRATIONS: Final = (

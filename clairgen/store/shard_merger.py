@@ -16,7 +16,7 @@ import aiosqlite
 
 from clairgen.errors import RunError
 from clairgen.store.completions import now
-from clairgen.store.connection import open_writer, store_errors, transaction
+from clairgen.store.connection import close_writer, open_writer, store_errors, transaction, writer_uri
 from clairgen.store.revisions import HUMAN_REVISION
 from clairgen.store.tasks import LAST_POSITION
 from clairgen.store.votes import BLIND_VOTE
@@ -32,6 +32,7 @@ DECISIONS: Final[Mapping[str, str]] = {
     "pairs": "by id, the one that is further from being made",
     "attempts": "those after the last one that was copied",
     "spending": "under other ids, and again once a call is settled",
+    "pair_texts": "with their pair, under the number that it has in the run",
     "pair_changes": "none: the triggers of pairs write it",
     "revisions": "those that the run has not; their pairs come behind its own",
     **dict.fromkeys(
@@ -119,7 +120,7 @@ class ShardMerger:
         the position, the id or the prompt of another one.
         """
         with store_errors(self._path):
-            await self._connection.execute("ATTACH ? AS shard", (str(shard),))
+            await self._connection.execute("ATTACH ? AS shard", (writer_uri(shard, "rw"),))
             try:
                 async with transaction(self._connection):
                     return await self._copy(shard, record, findings, meta, key)
@@ -135,8 +136,9 @@ class ShardMerger:
             "WHERE c.text IS NOT s.text"
         )
         pairs = await self._differing(
-            "SELECT count(*), min(s.id) FROM shard.pairs s CROSS JOIN main.pairs p ON p.id = s.id WHERE s.status = 'made' "
-            "AND p.status = 'made' AND (p.chosen IS NOT s.chosen OR p.rejected IS NOT s.rejected)"
+            "SELECT count(*), min(s.id) FROM shard.pairs s CROSS JOIN shard.pair_texts o ON o.pair = s.number "
+            "CROSS JOIN main.pairs p ON p.id = s.id CROSS JOIN main.pair_texts t ON t.pair = p.number WHERE s.status = 'made' "
+            "AND p.status = 'made' AND (t.chosen IS NOT o.chosen OR t.rejected IS NOT o.rejected)"
         )
         added = {table: await self._copy_by_key(table) for table in BY_KEY}
         added["tasks"] = await self._copy_tasks(shard)
@@ -182,7 +184,7 @@ class ShardMerger:
             f"WHERE p.id IS NULL OR {_PROGRESS.format('s')} > {_PROGRESS.format('p')}"
         )
         await self._run("DELETE FROM main.pairs WHERE id IN (SELECT id FROM temp.taken)")
-        columns = await self._columns("pairs")
+        columns = [name for name in await self._columns("pairs") if name != "number"]
         before, now_in_force = findings or (None, None)
         values = [_VALUES.get(name, name) for name in columns]
         revised = await self._number(
@@ -194,6 +196,11 @@ class ShardMerger:
             before,
             now_in_force,
             revised,
+        )
+        await self._run(
+            "INSERT INTO main.pair_texts (pair, chosen, rejected, unparsed, reasoning) SELECT p.number, t.chosen, t.rejected, "
+            "t.unparsed, t.reasoning FROM shard.pairs s CROSS JOIN shard.pair_texts t ON t.pair = s.number "
+            "CROSS JOIN main.pairs p ON p.id = s.id WHERE s.id IN (SELECT id FROM temp.taken) ORDER BY s.position, s.recipe"
         )
         for table in OF_PAIRS:
             is_taken = (
@@ -214,7 +221,8 @@ class ShardMerger:
         )
         await self._run(
             "INSERT OR IGNORE INTO main.advice SELECT a.* FROM shard.advice a CROSS JOIN shard.pairs s ON s.id = a.pair_id "
-            "CROSS JOIN main.pairs p ON p.id = s.id AND p.chosen IS s.chosen"
+            "CROSS JOIN main.pairs p ON p.id = s.id CROSS JOIN main.pair_texts t ON t.pair = p.number "
+            "CROSS JOIN shard.pair_texts o ON o.pair = s.number AND o.chosen IS t.chosen"
         )
         return added
 
@@ -252,8 +260,9 @@ class ShardMerger:
         )
         added = await self._run(
             f"INSERT INTO temp.moved_votes (id, {_COLUMNS_OF_VOTES}) SELECT s.id, s.pair_id, s.voter, s.vote, s.note, "
-            "s.created_at, coalesce(s.outdated_at, iif(p.chosen IS o.chosen AND p.rejected IS o.rejected, NULL, ?)) "
-            "FROM shard.votes s LEFT JOIN main.pairs p ON p.id = s.pair_id LEFT JOIN shard.pairs o ON o.id = s.pair_id "
+            "s.created_at, coalesce(s.outdated_at, iif(t.chosen IS u.chosen AND t.rejected IS u.rejected, NULL, ?)) "
+            "FROM shard.votes s LEFT JOIN main.pairs p ON p.id = s.pair_id LEFT JOIN main.pair_texts t ON t.pair = p.number "
+            "LEFT JOIN shard.pairs o ON o.id = s.pair_id LEFT JOIN shard.pair_texts u ON u.pair = o.number "
             "WHERE NOT EXISTS (SELECT 1 FROM main.votes v WHERE v.pair_id = s.pair_id AND v.voter = s.voter AND v.vote = s.vote "
             "AND v.note IS s.note AND v.created_at = s.created_at)",
             now(),
@@ -333,4 +342,4 @@ async def merging(path: Path) -> AsyncIterator[ShardMerger]:
             await connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
         yield ShardMerger(connection, path)
     finally:
-        await connection.close()
+        await close_writer(connection, path)

@@ -15,13 +15,21 @@ from clairgen.store.advice import Advice
 from clairgen.store.batches import Batches
 from clairgen.store.chosen_pairs import ChosenPairs
 from clairgen.store.completions import Completions
-from clairgen.store.connection import open_for_short_write, open_reader, open_writer, schema_version, store_errors
+from clairgen.store.connection import (
+    open_beside_writer,
+    open_for_short_write,
+    open_writer,
+    schema_version,
+    store_errors,
+)
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import StoredEvaluations
 from clairgen.store.imported_pairs import ImportedPairs
 from clairgen.store.judgements import Judgements
 from clairgen.store.metadata import FilterSets, Metadata
+from clairgen.store.metric_segments import MetricSegments
 from clairgen.store.pairs import Pairs
+from clairgen.store.read_connection import open_reader
 from clairgen.store.reader import Reader
 from clairgen.store.review_queues import ReviewQueues
 from clairgen.store.revisions import Revisions
@@ -67,6 +75,7 @@ class Store:
     batches: Batches
     queues: ReviewQueues
     revisions: Revisions
+    segments: MetricSegments
     paused: Callable[[float], AbstractAsyncContextManager[bool]]
     """See `Writer.paused`; where nothing is written there is nothing to pause."""
     copy: CopyGate
@@ -84,7 +93,7 @@ async def writing(
     async with AsyncExitStack() as stack:
         connection = await open_writer(run.database, keeps_log=keeps_log)
         writer = await stack.enter_async_context(Writer(connection, run.database, committed))
-        reader = Reader(await open_reader(run.database), run.database)
+        reader = Reader(await open_beside_writer(run.database), run.database)
         stack.push_async_callback(reader.close)
         yield _store(reader, writer.write, writer)
 
@@ -170,6 +179,7 @@ def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
         Batches(reader, write),
         ReviewQueues(reader, write),
         Revisions(reader, write),
+        MetricSegments(reader),
         (lambda _seconds: contextlib.nullcontext(True)) if writer is None else writer.paused,
         CopyGate(),
     )

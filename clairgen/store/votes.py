@@ -192,11 +192,12 @@ class Votes:
         """What most voters say of each pair that has a vote, by its id; None where there is no majority."""
         return {pair: majority(votes.values()) for pair, votes in (await self.by_pair(recipe)).items()}
 
-    async def numbers(self, recipe: str) -> VoteNumbers:
-        """Counts of the votes on a recipe's pairs."""
-        counts = Counter((await self.majorities(recipe)).values())
-        voters = await self._reader.value(f"SELECT count(DISTINCT v.voter) {_COUNTED} AND p.recipe = ?", (recipe,))
-        return VoteNumbers(voters, {vote: counts[vote] for vote in Vote if counts[vote]}, counts[None])
+
+def vote_numbers(votes: Mapping[str, Mapping[str, Vote]]) -> VoteNumbers:
+    """Counts of votes that are given by pair and voter."""
+    counts = Counter(majority(of_pair.values()) for of_pair in votes.values())
+    voters = {voter for of_pair in votes.values() for voter in of_pair}
+    return VoteNumbers(len(voters), {vote: counts[vote] for vote in Vote if counts[vote]}, counts[None])
 
 
 def majority(votes: Iterable[Vote]) -> Vote | None:
@@ -228,6 +229,7 @@ def outdated_votes_row(pair_id: str, chosen: str | None, rejected: str) -> State
     """The statement after which the votes on a pair no longer count, if it is about to get other answers."""
     sql = (
         "UPDATE votes SET outdated_at = ? WHERE pair_id = ? AND outdated_at IS NULL "
-        "AND NOT EXISTS (SELECT 1 FROM pairs WHERE id = ? AND chosen IS ? AND rejected IS ?)"
+        "AND NOT EXISTS (SELECT 1 FROM pairs p JOIN pair_texts t ON t.pair = p.number "
+        "WHERE p.id = ? AND t.chosen IS ? AND t.rejected IS ?)"
     )
     return sql, (now(), pair_id, pair_id, chosen, rejected)

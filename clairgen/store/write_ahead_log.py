@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from clairgen.store.connection import store_errors
+from clairgen.store.connection import store_errors, writer_uri
 
 _LOG_HEADER: Final = struct.Struct(">4sIII8sII")  # magic, version, bytes of a page, checkpoint, salts, checksum
 _FRAME_HEADER: Final = struct.Struct(">II8sII")  # page, pages of the database at a commit or 0, salts, checksum
@@ -79,7 +79,11 @@ class LogFollower:
         self._restart_after: int | None = None
         with store_errors(database):
             self._connection = sqlite3.connect(
-                database, isolation_level=None, timeout=_READERS_SECONDS, check_same_thread=False
+                writer_uri(database, "rw"),
+                uri=True,
+                isolation_level=None,
+                timeout=_READERS_SECONDS,
+                check_same_thread=False,
             )
 
     def begin(self) -> None:
@@ -142,7 +146,7 @@ class LogFollower:
         """Write the whole database as it is now into a new file. Takes as long as that is large; nobody waits for it."""
         with (
             store_errors(self._database),
-            closing(sqlite3.connect(self._database)) as source,
+            closing(sqlite3.connect(writer_uri(self._database, "rw"), uri=True)) as source,
             closing(sqlite3.connect(file, isolation_level=None)) as target,
         ):
             target.execute("PRAGMA synchronous = OFF")

@@ -14,7 +14,7 @@ from typing import Any, Self
 import aiosqlite
 
 from clairgen.errors import StoreError
-from clairgen.store.connection import store_errors, transaction
+from clairgen.store.connection import close_writer, store_errors, transaction
 from clairgen.store.statements import Statement
 
 Queued = tuple[Sequence[Statement], asyncio.Future[None]]
@@ -55,7 +55,7 @@ class Writer:
         self._wake.set()
         if self._loop is not None:
             await self._loop
-        await self._connection.close()
+        await close_writer(self._connection, self._path)
 
     async def write(self, *statements: Statement) -> None:
         """Commit `statements` together, and perhaps with others'; return when they are durable. Raises StoreError."""

@@ -41,11 +41,13 @@ COPIED_COLUMNS = {
     "messages": {"hash": "copied(hash, copy)"},
     "completions": {"key": "copied(key, copy)", "messages": "copied(messages, copy)"},
     "pairs": {
+        "number": "number + copy * (SELECT max(number) FROM original.pairs)",
         "position": "position + copy * ?",
         "id": "copied(id, copy)",
         "task_id": "task_id || '-' || copy",
         "prompt": "copied(prompt, copy)",
     },
+    "pair_texts": {"pair": "pair + copy * (SELECT max(number) FROM original.pairs)"},
     "pair_requests": {"pair_id": "copied(pair_id, copy)", "key": "copied(key, copy)"},
     "filter_results": {"pair_id": "copied(pair_id, copy)"},
 }

@@ -286,9 +286,12 @@ def _add(database: sqlite3.Connection, texts: Texts, positions: range) -> None:
     database.execute("BEGIN")
     database.executemany("INSERT INTO tasks (position, id, messages) VALUES (?, ?, ?)", tasks)
     database.executemany("INSERT OR IGNORE INTO messages (hash, body) VALUES (?, ?)", messages)
+    texts_sql = "INSERT INTO pair_texts (pair, chosen, rejected) SELECT number, ?, ? FROM pairs WHERE id = ?"
+    answers = [(row.pop("chosen"), row.pop("rejected"), row["id"]) for row in pairs]
     names = list(pairs[0])
     sql = f"INSERT INTO pairs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - the names above
     database.executemany(sql, [tuple(row.values()) for row in pairs])
+    database.executemany(texts_sql, answers)
     found_sql = (
         "INSERT INTO filter_results (filter_set, filter, pair_id, position, action, reason) "
         "VALUES (1, 'bench', ?, ?, ?, ?)"

@@ -31,6 +31,7 @@ NOT_COMMANDS = {
     "evaluation_runs",
     "evaluation_tables",
     "estimate_table",
+    "generate_on_ray",
     "iterate_dry_run",
     "iterate_steps",
     "rounds_table",

@@ -101,6 +101,7 @@ def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> N
         "generate hub.yaml --run new": "data",
         "generate local.yaml --run new": "local",
         "generate local.yaml --run new --dry-run": None,
+        "generate local.yaml --run new --on ray": "ray",
         "demo demo": "local",
         "evaluate questions q.jsonl --run eval --endpoint classroom:student --rule regex": "local",
         "evaluate questions q.jsonl --run eval --endpoint classroom:student --rule regex --dry-run": None,
@@ -122,7 +123,7 @@ async def test_in_the_image_only_training_and_reward_models_have_to_be_installed
 ) -> None:
     dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
     extras, of_training = ({*listed.split(",")} for listed in re.findall(r"install .*'\.\[(.*)\]'", dockerfile))
-    assert EXTRAS.keys() - extras - of_training == {"classroom", "docs", "dev"}
+    assert EXTRAS.keys() - extras - of_training == {"classroom", "docs", "dev", "ray"}
     assert of_training == {"train", "qlora"}
     for module in hidden_without(extras):
         monkeypatch.setitem(sys.modules, module, None)

@@ -7,11 +7,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from clairgen import api
 from clairgen.cli.status import watch_run
+from clairgen.pipeline.generate import Options, generate
+from clairgen.store import file_systems
+from clairgen.task_shard import TaskShard
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
 from tests.cli.test_commands import prepared
-from tests.runs import played
+from tests.runs import config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
 SECONDS = 0.1
@@ -71,3 +75,49 @@ async def test_a_run_without_a_log_is_shown_as_the_store_has_it(tmp_path: Path) 
     (run / "run.log").unlink()
     assert (await clairgen("status", run, "--watch")).out == "no log: 10 pairs made, 0 to be made\n"
     assert (await clairgen("status", tmp_path / "nowhere", "--watch")).code == 2
+
+
+async def test_a_run_that_is_written_on_a_network_file_system_is_shown_by_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (mounts := tmp_path / "mounts").write_text(f"host:/x {tmp_path / 'runs'} nfs4 rw 0 0\n")
+    monkeypatch.setattr(file_systems, "MOUNTS", mounts)
+    begun = asyncio.Event()
+
+    def slowly(request: dict[str, Any]) -> Reply:
+        begun.set()
+        return Reply(played(request).body, delay_seconds=4)
+
+    async with ScriptedEndpoint(played) as endpoint:
+        tasks = write_tasks(tmp_path / "tasks.jsonl", questions(6))
+        shards = [tmp_path / "runs" / str(number) for number in (1, 2)]
+        await generate(config(endpoint.url, tasks), shards[0], Options(shard=TaskShard(1, 2)))
+        endpoint.script = slowly
+        options = Options(shard=TaskShard(2, 2), copy_to=str(tmp_path / "copy"))
+        second = generate(config(endpoint.url, tasks), shards[1], options)
+        generating = asyncio.create_task(second)
+        await begun.wait()
+        alone = await clairgen("status", shards[1])
+        lines = io.StringIO()
+        watching = asyncio.create_task(watch_run(shards[1], Console(file=lines)))
+        as_json = await clairgen("status", shards[1], "--json")
+        both = await clairgen("status", shards[1].parent)
+        report = await clairgen("report", shards[1])
+        endpoint.script = played
+        await generating
+    assert alone.code == both.code == 0
+    assert f"{shards[1]}: running" in alone.out
+    assert "in use by another process, and on a network file system" in alone.out
+    assert as_json.code == report.code == 2
+    assert "in use by another process" in report.err
+    assert "1 folder being written on a network file system" in both.out
+    assert "or one of those being written: shard 2/2" in both.out
+    watching.cancel()
+    assert lines.getvalue().startswith("running: 0 of ")
+    merged = await clairgen("merge", shards[0].parent, "--run", tmp_path / "runs" / "all")
+    assert merged.code == 0
+    assert (await clairgen("report", tmp_path / "runs" / "all")).code == 0
+    assert {path.name for path in shards[1].iterdir()} == {"config.yaml", "lock", "run.db", "run.log"}
+    restored = await clairgen("restore", tmp_path / "copy", "--run", tmp_path / "restored")
+    assert restored.code == 0
+    assert await api.made_pairs(tmp_path / "restored", "clair") == await api.made_pairs(shards[1], "clair")

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.cli.output import ENDPOINTS, REPLACED, exit_code
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
 from clairgen.coordination.membership import Membership
 from clairgen.coordination.silence import Surroundings
 from clairgen.coordination.wire import RATE_SECONDS, SHARD_SECONDS, EndpointLimit
-from clairgen.errors import ConfigError, DrainedError, EndpointsError, ReplacedError
+from clairgen.errors import ENDPOINTS, REPLACED, ConfigError, DrainedError, EndpointsError, ReplacedError, exit_code
 from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.shared_limits import ConfiguredLimits

@@ -17,8 +17,9 @@ _MOST_UNCOMMITTED = 2 * SLOTS
 """In flight at a kill, and about as many that were answered and not committed yet."""
 _COUNTED = "SELECT coalesce(sum(coalesce(cost, max_cost)), 0) FROM spending"
 _MADE = (
-    "SELECT task_id, iif(recipe = 'worsened', 'degraded', recipe), chosen, rejected FROM pairs WHERE status = 'made'"
+    "SELECT task_id, iif(recipe = 'worsened', 'degraded', recipe), chosen, rejected FROM pairs {} WHERE status = 'made'"
 )
+_TEXTS = "JOIN pair_texts ON pair = number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def contents(database: Path) -> dict[str, set[tuple[Any, ...]]]:
         "completions": "SELECT key, role, model, text, finish_reason, prompt_tokens, completion_tokens FROM completions",
         "pairs": (
             "SELECT id, position, status, chosen, rejected, unparsed, reasoning, parse_status, levenshtein, jaccard, "
-            "drop_reason FROM pairs"
+            "drop_reason FROM pairs LEFT JOIN pair_texts ON pair = number"
         ),
         "requests of pairs": "SELECT pair_id, purpose, key FROM pair_requests",
         "findings": (
@@ -153,9 +154,10 @@ def _snapshot(connection: sqlite3.Connection) -> Snapshot:
     [[integrity], *_] = connection.execute("PRAGMA integrity_check")
     [[version]] = connection.execute("PRAGMA user_version")
     [[counted]] = connection.execute(_COUNTED if version > 2 else _COUNTED.replace("max_cost", "most"))
+    made = _MADE.format(_TEXTS if version > 15 else "")
     return Snapshot(
         dict(connection.execute("SELECT key, text FROM completions")),
-        {(task, recipe): (chosen, rejected) for task, recipe, chosen, rejected in connection.execute(_MADE)},
+        {(task, recipe): (chosen, rejected) for task, recipe, chosen, rejected in connection.execute(made)},
         counted,
         integrity,
     )

@@ -426,7 +426,10 @@ def stored_rows(run: Path) -> list[list[tuple[Any, ...]]]:
     """Everything that is stored of pairs."""
     with closing(sqlite3.connect(run / "run.db")) as database:
         queries = (
-            "SELECT id, position, prompt, chosen, rejected, levenshtein, jaccard, length_ratio FROM pairs ORDER BY position",
+            (
+                "SELECT id, position, prompt, chosen, rejected, levenshtein, jaccard, length_ratio FROM pairs "
+                "JOIN pair_texts ON pair = number ORDER BY position"
+            ),
             "SELECT position, id, messages FROM tasks ORDER BY position",
             "SELECT pair_id, filter, action, reason, value FROM filter_results ORDER BY pair_id, position",
         )

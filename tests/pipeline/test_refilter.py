@@ -74,8 +74,8 @@ async def test_reparse_reads_stored_answers_without_asking(tmp_path: Path) -> No
         await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
     run = RunDirectory(tmp_path / "run")
     async with writing(run) as store:  # as if an older parser had not understood the answers
-        sql = "UPDATE pairs SET parser_version = 0, chosen = NULL, parse_status = 'no-solution-header'"
-        await store.pairs._write((sql, ()))
+        sql = "UPDATE pairs SET parser_version = 0, parse_status = 'no-solution-header'"
+        await store.pairs._write((sql, ()), ("UPDATE pair_texts SET chosen = NULL", ()))
     done = await reparse(run.path)
     assert (done.read, done.changed, done.recovered) == (4, 4, 4)
     stored = (await api.find_pairs(run.path))[0]

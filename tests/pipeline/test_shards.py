@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from clairgen import api
+from clairgen.api.reported_parts import reported_parts
 from clairgen.errors import ConfigError, DrainedError, RunError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, Summary, generate
@@ -20,10 +22,12 @@ from clairgen.pipeline.import_pairs import import_pairs
 from clairgen.pipeline.merge_shards import MergeSummary, merge_shards
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message, Pair
+from clairgen.reporting.report import RecipeReport
 from clairgen.store import HUMAN_REVISION, RunDirectory, Vote, writing
 from clairgen.store.shard_merger import DECISIONS
 from clairgen.task_shard import TaskShard, named_shard
 from tests.cli.commands import clairgen, pairs_in
+from tests.reporting.from_columns import nearly, reports_from_columns
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused
 
@@ -39,7 +43,7 @@ ROWS: list[Any] = [
 ]
 PRICED = {"price_per_million": {"input": 1, "output": 2}}
 VOLATILE = {"created_at", "made_at", "failed_at", "started_at", "latency_seconds"}
-NUMBERED = {"attempts", "spending", "configurations", "votes"}
+NUMBERED = {**dict.fromkeys(("attempts", "spending", "configurations", "votes"), "id"), "pairs": "number"}
 OWN_META = {"run_id", "created_at", "shard", "clairgen_version"}
 
 
@@ -57,7 +61,9 @@ def contents(run: Path) -> dict[str, list[tuple[Any, ...]]]:
             if table == "pair_changes":  # in which order pairs came
                 continue
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            kept = [name for name in columns if name not in VOLATILE and not (table in NUMBERED and name == "id")]
+            if table == "pair_texts":
+                table, columns = "pairs JOIN pair_texts ON pair = number", ["pairs.id", *columns[1:]]
+            kept = [name for name in columns if name not in VOLATILE and name != NUMBERED.get(table)]
             rows = database.execute(f"SELECT {', '.join(kept)} FROM {table}").fetchall()  # noqa: S608 - names of the schema
             found[table] = sorted(rows, key=repr)
     found["meta"] = [
@@ -286,7 +292,10 @@ async def test_what_differs_is_named_and_stays(tmp_path: Path) -> None:
         before = contents(cluster.merged)
         with closing(sqlite3.connect(cluster.shard(1) / "run.db")) as database, database:
             database.execute("UPDATE completions SET text = 'otherwise' WHERE role = 'reviser'")
-            database.execute("UPDATE pairs SET chosen = 'otherwise' WHERE recipe = 'clair' AND status = 'made'")
+            database.execute(
+                "UPDATE pair_texts SET chosen = 'otherwise' WHERE pair IN "
+                "(SELECT number FROM pairs WHERE recipe = 'clair' AND status = 'made')"
+            )
         told: list[str] = []
         await merge_shards([cluster.shard(1)], cluster.merged, tell=told.append)
     assert contents(cluster.merged) == before
@@ -457,14 +466,48 @@ async def test_status_takes_a_folder_of_shards_as_one_run(tmp_path: Path) -> Non
         }
         assert [one["shard"] for one in told["shards"]] == ["1/3", "2/3", "3/3"]
         assert told["missing_shards"] == []
-        for command in (f"report {shards}", f"export {shards} {tmp_path / 'out'}", f"lint {shards}"):
-            done = await clairgen(*command.split())
-            assert done.code == 2
-            assert "contains 3 runs, such as 1; name one of them, or make one run of the shards" in done.err
+        done = await clairgen("filter", shards)
+        assert done.code == 2
+        assert "contains 3 runs, such as 1; name one of them, or make one run of the shards" in done.err
         shutil.move(cluster.shard(2), tmp_path / "two")
         assert json.loads((await clairgen("status", shards, "--json")).out)["missing_shards"] == ["2/3"]
         shutil.copytree(cluster.shard(1), shards / "copy")
         assert "are both shard 1/3; take one of them out" in (await clairgen("status", shards)).err
+
+
+def figures(reports: Sequence[RecipeReport]) -> list[dict[str, Any]]:
+    """What reports say, but for where the pairs are and what was found by comparing them with each other."""
+    own = {"run", "assessment", "marked"}
+    return [{key: value for key, value in report.to_json().items() if key not in own} for report in reports]
+
+
+async def test_the_report_on_a_folder_of_shards_is_that_of_the_merged_run(tmp_path: Path) -> None:
+    filters = {"near_duplicate": {"action": "mark"}, "jaccard": [10, None]}
+    async with ScriptedEndpoint(answered) as endpoint:
+        cluster = Cluster(tmp_path, endpoint.url, filters=filters)
+        await cluster.generate_all()
+        await cluster.merge()
+    shards = tmp_path / "shards"
+    merged = figures(await api.report(cluster.merged))
+    told: list[object] = []
+    together = figures(await api.report(shards, tell=told.append))
+    assert sum(report["n"] for report in together) > 20
+    assert nearly(together) == nearly(merged)
+    assert "has compared only those of the same shard, and may drop more once the shards are merged" in str(told)
+    columns = await reports_from_columns([cluster.shard(number) for number in (1, 2, 3)])
+    assert nearly(figures(columns)) == nearly(together)
+    async with reported_parts(shards, reads_columns=True, tell=told.append, fewest_pairs=1) as (_, parts):
+        assert [part.columns is not None for part in parts] == [True] * SHARDS
+    matched = [(await api.report(folder, matched=True))[0].n for folder in (shards, cluster.merged)]
+    assert matched[0] == matched[1] > 0
+    shutil.move(cluster.shard(2), tmp_path / "two")
+    assert "shards is without 1 shard: 2/3" in (await clairgen("report", shards)).err
+    shutil.move(tmp_path / "two", cluster.shard(2))
+    await clairgen("filter", cluster.shard(2), "--jaccard", "70:")
+    assert f"{cluster.shard(2)} has other filters in force than" in (await clairgen("report", shards)).err
+    shutil.copytree(cluster.shard(1), shards / "copy")
+    assert "are both shard 1/3; take one of them out" in (await clairgen("report", shards)).err
+    assert "is no shard, but a run of its own" in (await clairgen("report", tmp_path)).err
 
 
 async def test_the_commands_say_what_comes_next(tmp_path: Path) -> None:

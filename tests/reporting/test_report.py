@@ -10,7 +10,8 @@ import pytest
 from clairgen.metrics import contrast as metrics
 from clairgen.pipeline.generate import generate
 from clairgen.records import Pair, ParseStatus, StoredPair
-from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
+from clairgen.reporting.recipe_report import ReportedPart, recipe_report
+from clairgen.reporting.report import RecipeNumbers, RecipeReport
 from clairgen.stats import Estimate
 from clairgen.store import RunDirectory, reading
 from tests.reporting.made import ALLUDES, TOO_LONG, USUAL, stored_pair
@@ -182,8 +183,10 @@ async def test_figures_that_are_read_without_texts_are_those_of_the_pairs(tmp_pa
         counts = await store.pairs.statuses()
         for recipe in counts:
             seen: list[StoredPair] = []
-            with_texts = await recipe_report(store, "run", recipe, "treebank", counts[recipe], seen.append)
-            without = await recipe_report(store, "run", recipe, "treebank", counts[recipe], None)
+            with_texts = await recipe_report(
+                [ReportedPart(store)], "run", recipe, "treebank", counts[recipe], seen.append
+            )
+            without = await recipe_report([ReportedPart(store)], "run", recipe, "treebank", counts[recipe], None)
             assert without == with_texts
             assert (len(seen), without.audit is not None) == (20, True)
             of_clair = {"chosen-refuses", "no-solution-header"}

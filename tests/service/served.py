@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from clairgen.cli.output import exit_code
+from clairgen.errors import exit_code
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.import_pairs import import_pairs
 from clairgen.service.app import service

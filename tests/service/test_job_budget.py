@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from clairgen.cli.output import exit_code
+from clairgen.errors import exit_code
 from clairgen.inference.runtime import Runtime
 from clairgen.service.asking_verbs import ASKING_VERBS
 from clairgen.service.job_budget import JobBudget

@@ -3,12 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from clairgen.cli.output import exit_code
+from clairgen.errors import exit_code
 from clairgen.inference.runtime import Runtime
 from clairgen.service.job_worker import Lane, Outcome, Work, Worker
-from clairgen.store.connection import committed_rows
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState, NewJob
+from clairgen.store.read_connection import committed_rows
 from tests.service.served import made, policy_for, queue_of, rows
 
 

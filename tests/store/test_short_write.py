@@ -31,7 +31,8 @@ async def test_what_is_killed_in_the_middle_of_a_write_is_whole_or_not_there(tmp
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         voters = {who for (who,) in database.execute("SELECT voter FROM votes")}
         editors = {who for (who,) in database.execute("SELECT editor FROM revisions")}
-        edits = {who for (who,) in database.execute("SELECT chosen FROM pairs WHERE recipe = 'human-revision'")}
+        sql = "SELECT chosen FROM pairs JOIN pair_texts ON pair = number WHERE recipe = 'human-revision'"
+        edits = {who for (who,) in database.execute(sql)}
     assert edits == {f"of {who}" for who in editors}  # a pair and the edit that it is from are there together
     for trial in trials:
         written = trial["who"] in voters | editors

@@ -34,8 +34,9 @@ async def lint(
 ) -> LintReport:
     """What is wrong with preference data, in counts, intervals and examples; nothing is changed and no model is asked.
 
-    A source is a file, a folder, `hub:owner/name` or a run directory; several, or several splits of one, are parts of one data
-    set, the first of which is trained on. `columns` names columns by their role, as in an import; `recipe` is that of a run.
+    A source is a file, a folder, `hub:owner/name`, a run directory or a folder of shards; several, or several splits of one, are
+    parts of one data set, the first of which is trained on. `columns` names columns by their role, as in an import; `recipe` is
+    that of a run.
     `against` are evaluation files, whose texts must share no run of `ngram` words with a prompt. Raises InputError for a source
     that cannot be read or is not understood, ConfigError for an evaluation file.
     """

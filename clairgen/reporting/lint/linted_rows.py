@@ -16,7 +16,7 @@ from clairgen.records import Pair, StoredPair
 from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example
 from clairgen.row_pairs import FINISH_REASONS, PairShape, ReadRow, RowPair, read_pairs
 from clairgen.sources import BadRow, SourceRow
-from clairgen.store import RunDirectory, Store, reading
+from clairgen.store import RunDirectory, Store, reading, reading_shards, runs_inside, shards_in_words
 
 _BINARIZED: Final = {"score_chosen", "score_rejected"}
 """The columns in which UltraFeedback binarized has the overall scores of its two answers."""
@@ -96,7 +96,11 @@ async def opened(
     async with AsyncExitStack() as stack:
         names = [Path(source).name for source in sources]
         for source in sources:
-            RunDirectory(Path(source)).refuse_several()
+            if runs_inside(Path(source)):
+                shards = await stack.enter_async_context(reading_shards(Path(source)))
+                part = await _part_of_run(source, shards.together, options)
+                parts.append(replace(part, understood=f"{part.understood}; {shards_in_words(shards)}"))
+                continue
             if RunDirectory(Path(source)).database.is_file():
                 store = await stack.enter_async_context(reading(RunDirectory(Path(source)), snapshot=True))
                 parts.append(await _part_of_run(source, store, options))

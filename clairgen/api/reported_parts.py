@@ -1,0 +1,96 @@
+"""Opens what a report is about: a run, or the shards in a folder as one run, with the figures of many pairs in columns."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from clairgen.installed import has_analysis_extra
+from clairgen.long_texts import Workers
+from clairgen.pipeline.shard_folder import ShardFolder, SharedFacts, shard_folder, shared_facts
+from clairgen.reporting.recipe_report import ReportedPart
+from clairgen.store import RunDirectory, reading, runs_inside, write_columns
+from clairgen.wording import counted
+
+FEWEST_PAIRS_IN_COLUMNS: Final = 50_000
+"""Below this a report without columns takes a few seconds, and a run's folder stays as it is."""
+_SLOW_PAIRS: Final = 1_000_000
+"""From here on a report without columns takes half a minute or more."""
+_TIME_LIMIT_SECONDS: Final = 24 * 3600.0
+_SHARDS_NAMED: Final = 10
+
+
+@asynccontextmanager
+async def reported_parts(
+    path: Path, *, reads_columns: bool, tell: Callable[[str], None], fewest_pairs: int = FEWEST_PAIRS_IN_COLUMNS
+) -> AsyncIterator[tuple[SharedFacts, list[ReportedPart]]]:
+    """The run in a folder, or its shards in their order, and what they have in common; each as it is at one moment.
+
+    With `reads_columns` the figures of at least `fewest_pairs` are in columns, which are brought up to date first, shards side by
+    side.
+    `tell` is given what the figures of shards are without, in sentences. Raises RunError for a folder without a run, and for
+    shards that cannot be taken together.
+    """
+    folder = await shard_folder(path) if runs_inside(path) else None
+    directories = [RunDirectory(path)] if folder is None else list(folder.shards.values())
+    in_columns = reads_columns and await _is_worth_columns(directories, fewest_pairs, tell)
+    if in_columns and len(directories) > 1:
+        await _write_columns(directories)
+    async with AsyncExitStack() as stack:
+        parts = []
+        for directory in directories:
+            store = await stack.enter_async_context(reading(directory, snapshot=True))
+            columns = None
+            if in_columns:
+                columns = await stack.enter_async_context(store.segments.updated(directory, store.pairs.cost_usd))
+            parts.append(ReportedPart(store, columns))
+        facts = await shared_facts({run.path: part.store for run, part in zip(directories, parts, strict=True)})
+        if folder is not None:
+            _tell_of_shards(folder, facts, tell)
+        yield facts, parts
+
+
+async def _is_worth_columns(
+    directories: Sequence[RunDirectory], fewest_pairs: int, tell: Callable[[str], None]
+) -> bool:
+    pairs = 0
+    for directory in directories:
+        async with reading(directory) as store:
+            pairs += sum(counts.get("made", 0) for counts in (await store.pairs.statuses()).values())
+    if has_analysis_extra():
+        return pairs >= fewest_pairs
+    if pairs >= _SLOW_PAIRS:
+        tell(
+            f"the figures of {counted(pairs, 'pair')} are read one by one; every report but the first takes a fraction of that "
+            "time with: pip install 'clairgen[analysis]'"
+        )
+    return False
+
+
+async def _write_columns(directories: Sequence[RunDirectory]) -> None:
+    """Bring the columns of several runs up to date, as many at once as there are cores."""
+    workers = Workers(time_limit_seconds=_TIME_LIMIT_SECONDS, most=min(os.cpu_count() or 1, len(directories)))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for directory in directories:
+                tasks.create_task(workers.run(write_columns, directory.path))
+    finally:
+        await workers.close()
+
+
+def _tell_of_shards(folder: ShardFolder, facts: SharedFacts, tell: Callable[[str], None]) -> None:
+    """Say which shards are missing, and what can be known only of the merged run."""
+    if folder.missing:
+        named = ", ".join(map(str, folder.missing[:_SHARDS_NAMED]))
+        others = len(folder.missing) - _SHARDS_NAMED
+        more = f" and {others:,} more" if others > 0 else ""
+        tell(
+            f"{folder.path} is without {counted(len(folder.missing), 'shard')}: {named}{more}; the figures are those of the rest"
+        )
+    if facts.filters is not None and facts.filters.compares_pairs:
+        tell(
+            "a filter that compares pairs with each other, such as near_duplicate, has compared only those of the same "
+            f"shard, and may drop more once the shards are merged: clairgen merge {folder.path} --run RUN"
+        )

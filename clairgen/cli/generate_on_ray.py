@@ -1,0 +1,227 @@
+"""`clairgen generate --on ray`: the shards of a run over the nodes of a Ray cluster, then one run of them here."""
+
+import asyncio
+import os
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+from clairgen.cli.display import pairs_table, showing, spent_line
+from clairgen.cli.output import progress_stream
+from clairgen.cli.signals import SECONDS_TO_SUM_UP, run_coroutine, run_drainable
+from clairgen.errors import (
+    COPY,
+    DRAINED,
+    ENDPOINTS,
+    FAILED,
+    REPLACED,
+    USER,
+    BudgetError,
+    ConfigError,
+    CopyStoppedError,
+    DrainedError,
+    EndpointsError,
+    ReplacedError,
+    RunStoppedError,
+    UserError,
+)
+from clairgen.ray_cluster import OnRay
+from clairgen.reporting.sanitize import plain_line, shortened
+from clairgen.wording import counted
+
+if TYPE_CHECKING:
+    from clairgen.config.models import RunConfig
+    from clairgen.pipeline.generate import Options
+    from clairgen.ray_cluster.shard_process import ShardEnd
+    from clairgen.task_shard import TaskShard
+
+MOST_SHARDS: Final = 10_000
+_FLAGS: Final = {"address": "ray_address"}
+"""Options that are not called as their field is."""
+
+
+class Engine(StrEnum):
+    """What runs the shards of a run on many machines."""
+
+    RAY = "ray"
+
+
+OnOption = Annotated[
+    Engine | None,
+    typer.Option("--on", help="Make the run in shards over the nodes of a Ray cluster, and merge them into --run."),
+]
+ShardsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--shards",
+        min=1,
+        max=MOST_SHARDS,
+        help="With --on ray: how many shards; left out, as many as nodes. A run keeps their number.",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="With --on ray: the cluster's address, auto for the one that this machine belongs to, or local for a new one; left "
+        "out, RAY_ADDRESS, a cluster of this machine, else a new one.",
+    ),
+]
+CpusOption = Annotated[
+    float, typer.Option("--shard-cpus", min=0, max=1024, help="With --on ray: CPUs that Ray reserves for each shard.")
+]
+NodesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--nodes", min=1, max=100_000, help="With --on ray: wait until so many nodes have joined the cluster."
+    ),
+]
+LocalFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--local-folder",
+        help="With --on ray and --copy-to: the folder of each node for its shards; left out, one in Ray's temporary folder.",
+    ),
+]
+
+
+VllmModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vllm",
+        metavar="MODEL",
+        help="With --on ray: serve MODEL with vLLM on the cluster's GPUs, for the roles that have this model.",
+    ),
+]
+ReplicasOption = Annotated[
+    int | None,
+    typer.Option(
+        "--vllm-replicas", min=1, max=10_000, help="How many of them; left out, as many as there are GPUs for."
+    ),
+]
+GpusOption = Annotated[int, typer.Option("--vllm-gpus", min=1, max=64, help="GPUs of each of them.")]
+VllmWordsOption = Annotated[
+    str, typer.Option("--vllm-options", help="Further arguments of vllm serve, such as '--max-model-len 4096'.")
+]
+
+
+def words_of(on_ray: OnRay) -> list[str]:
+    """The options as they are written; the number of shards is known to the run."""
+    words = ["--on", Engine.RAY.value]
+    given = {
+        _FLAGS.get(field.name, field.name): (getattr(on_ray, field.name), field.default) for field in fields(on_ray)
+    }
+    for name, (value, default) in given.items():
+        if value != default and name != "shards":
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return words
+
+
+def spread(engine: Engine | None, on_ray: OnRay) -> OnRay | None:
+    """How a run is spread, if it is. Raises ConfigError for options of a run that is not."""
+    if engine is None and on_ray != OnRay():
+        given = next(field.name for field in fields(OnRay) if getattr(on_ray, field.name) != field.default)
+        raise ConfigError(f"--{_FLAGS.get(given, given).replace('_', '-')} is for --on ray; leave it out")
+    return None if engine is None else on_ray
+
+
+def refuse_unmerged(run: Path) -> None:
+    """Raise RunError where an estimate would be about a new run, although its shards have begun."""
+    from clairgen.ray_cluster.spread_run import SpreadRun
+
+    SpreadRun(run.absolute()).require_nothing_unmerged()
+
+
+def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: OnRay, again: str) -> None:
+    """Make all shards of a run and merge them into it; `again` is the command that continues.
+
+    Run it again at any time, after a kill of this command or of nodes too.
+    """
+    from clairgen.folder_lock import locked_folder
+    from clairgen.installed import require_ray_extra
+
+    require_ray_extra()
+    # Else Ray writes about actors between our lines; it reads this when it is imported.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    from clairgen.ray_cluster.ray_run import merged, shards_made
+    from clairgen.ray_cluster.ray_session import ray_session
+    from clairgen.ray_cluster.shard_driver import ShardsProgress
+    from clairgen.ray_cluster.spread_run import SpreadRun, check_options
+
+    check_options(options, on_ray)
+    spread_run = SpreadRun(run.absolute())
+    run_coroutine(spread_run.require_target())
+    spread_run.create()
+    progress = ShardsProgress()
+
+    async def work(stop: asyncio.Event) -> "dict[TaskShard, ShardEnd]":
+        async with showing(progress, Console(file=progress_stream()), stop):
+            return await shards_made(config, spread_run, options, on_ray, progress, stop)
+
+    with locked_folder(spread_run.shards):
+        with ray_session(on_ray.address):
+            ends = run_drainable(work, options.drain_seconds + SECONDS_TO_SUM_UP)  # which each shard takes as well
+        _raise_what_stopped(ends, again)
+        run_coroutine(merged(config, spread_run, ends, options.copy_to))
+    _print_merged(run, ends, again, is_limited=options.limit is not None)
+
+
+def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> None:
+    """Raise the error that the command ends with before anything is merged, if there is one."""
+    from clairgen.ray_cluster.shard_driver import ends_all
+
+    failing = next(((shard, end) for shard, end in ends.items() if ends_all(end)), None)
+    if failing is None and not any(end.code == DRAINED for end in ends.values()):
+        return
+    if failing is None or failing[1].code != USER:
+        typer.echo(f"Continue with: {plain_line(again)}")
+    if failing is None:
+        raise DrainedError("Stopped; what the shards have committed is kept, and is merged once all are made.")
+    shard, end = failing
+    said = end.sentence or f"its process ended with code {end.code}"
+    sentence = f"shard {shard} on {end.node}: {f'it crashes again and again: {said}' if end.is_crash else said}"
+    errors: dict[int, Callable[[str], Exception]] = {
+        ENDPOINTS: EndpointsError,
+        COPY: CopyStoppedError,
+        REPLACED: ReplacedError,
+        USER: UserError,
+    }
+    raise RunStoppedError(sentence) if end.is_crash else errors.get(end.code, RunStoppedError)(sentence)
+
+
+def _print_merged(run: Path, ends: "Mapping[TaskShard, ShardEnd]", again: str, *, is_limited: bool) -> None:
+    """Print how the merged run stands; `is_limited` is whether pairs may be left that were not asked for."""
+    from clairgen import api
+    from clairgen.pipeline.failures import retry_sentences
+
+    found = run_coroutine(api.status(run))
+    Console().print(pairs_table(found.statuses, found.dropped))
+    if found.spent.calls:
+        typer.echo(spent_line(found.spent))
+    by_reason = Counter[str]()
+    for recipe, reason, count, detail in found.failures:
+        typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
+        by_reason[reason] += count
+    for sentence in retry_sentences(by_reason, again):
+        typer.echo(plain_line(sentence))
+    reached = [end for end in ends.values() if end.has_reached_its_budget]
+    if reached:
+        typer.echo(f"Continue with: {plain_line(again)}")
+        raise BudgetError(
+            f"{counted(len(reached), 'shard')} of {len(ends)} reached the budget; the first of them says: "
+            f"{reached[0].said}",
+            None,
+        )
+    pending = 0 if is_limited else sum(counts.get("pending", 0) for counts in found.statuses.values())
+    if pending:
+        typer.echo(f"{counted(pending, 'pair')} still to be made. Continue with: {plain_line(again)}")
+    typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(run)))}")
+    if pending or any(counts.get("failed") for counts in found.statuses.values()):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,99 @@
+"""What each shard of a run is given, what a run keeps from its first command on, and what does not go with shards."""
+
+from pathlib import Path
+
+import pytest
+
+from clairgen.coordination.coordinator_client import CoordinatorAddress
+from clairgen.errors import ConfigError, RunError
+from clairgen.pipeline.generate import Options
+from clairgen.ray_cluster import OnRay
+from clairgen.ray_cluster.equal_shares import share_of, share_sentence
+from clairgen.ray_cluster.spread_run import SpreadRun, check_options, copy_of, shard_options
+from clairgen.task_shard import TaskShard
+from tests.runs import config
+
+
+def test_each_shard_gets_its_part_of_every_limit() -> None:
+    whole = config(
+        "http://127.0.0.1:9/v1",
+        Path("tasks.jsonl"),
+        target={"requests_per_minute": 100, "tokens_per_minute": 1e6},
+        budget_usd=40,
+    )
+    share = share_of(whole, 8)
+    assert (share.models["target"].requests_per_minute, share.models["target"].tokens_per_minute) == (12.5, 125_000)
+    assert (share.models["reviser"].requests_per_minute, share.budget_usd) == (None, 5)
+    assert share_sentence(whole, 8, 40) == (
+        "each of 8 shards gets its share: $5.0000 of $40.00, 12.5 of target's 100 requests a minute, 125,000 of target's 1e+06 "
+        "tokens a minute"
+    )
+
+
+def test_one_shard_and_limits_that_are_not_there_are_not_mentioned() -> None:
+    whole = config("http://127.0.0.1:9/v1", Path("tasks.jsonl"))
+    assert share_sentence(whole, 8, None) is None
+    assert share_sentence(whole, 1, 40) is None
+
+
+def test_the_shares_of_a_budget_are_never_more_than_it() -> None:
+    words = shard_options(Options(budget_usd=10, limit=5, retry_failed=True, reuse=("/other",)), 3, 2.0)
+    assert words == (
+        "--budget-usd",
+        "3.333333333",
+        "--jobs",
+        "1",
+        "--limit",
+        "5",
+        "--retry-failed",
+        "--reuse",
+        "/other",
+    )
+
+
+def test_a_run_keeps_the_number_of_its_shards_and_the_place_of_their_copies(tmp_path: Path) -> None:
+    run = SpreadRun(tmp_path / "run")
+    run.create()
+    assert run.settled_count(None, 3, "s3://bucket/run") == 3
+    assert run.settled_count(None, 5, "s3://bucket/run") == 3
+    with pytest.raises(ConfigError, match=r"--shards 4 is given, and the run was begun with 3; go on with 3"):
+        run.settled_count(4, 5, "s3://bucket/run")
+    with pytest.raises(ConfigError, match=r"the run was begun with --copy-to s3://bucket/run; go on so"):
+        run.settled_count(None, 5, None)
+
+
+def test_an_estimate_knows_nothing_of_shards_that_are_not_merged(tmp_path: Path) -> None:
+    run = SpreadRun(tmp_path / "run")
+    run.require_nothing_unmerged()
+    run.create()
+    run.settled_count(2, 1, None)
+    with pytest.raises(RunError, match="have begun and are not merged yet"):
+        run.require_nothing_unmerged()
+
+
+def test_a_coordinated_budget_is_not_divided() -> None:
+    coordinator = CoordinatorAddress("http://head:8321", group="mine")
+    words = shard_options(Options(budget_usd=10, coordinator=coordinator, jobs=3), 3, 1.0)
+    assert words == ("--coordinator", "http://head:8321", "--group", "mine", "--budget-usd", "10", "--jobs", "3")
+
+
+def test_each_shard_has_a_copy_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shard = TaskShard(3, 8)
+    assert copy_of("s3://bucket/run/", shard) == "s3://bucket/run/shard-3-of-8"
+    assert copy_of("copies", shard) == f"{tmp_path}/copies/shard-3-of-8"
+    assert copy_of(None, shard) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "on_ray", "said"),
+    [
+        (Options(shard=TaskShard(1, 2)), OnRay(), "--shard makes one shard and --on ray makes all of them"),
+        (Options(detach=True), OnRay(), "--detach leaves a run to its batches"),
+        (Options(), OnRay(local_folder=Path("/x")), "--local-folder is lost with its node, so it needs --copy-to"),
+        (Options(), OnRay(vllm_gpus=2), "options of vLLM are given, and no model for it; name one with --vllm"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: Options, on_ray: OnRay, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check_options(options, on_ray)

@@ -1,0 +1,211 @@
+"""The templates for schedulers are run, with the variables that a scheduler sets and a scripted vLLM."""
+
+import asyncio
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from clairgen import api
+from clairgen.cli.app import app
+from clairgen.pipeline.merge_shards import merge_shards
+from tests.cli.commands import clairgen
+from tests.runs import config_text, played, questions, write_tasks
+from tests.scripted import ScriptedEndpoint
+
+TEMPLATES = Path(__file__).parent.parent / "data" / "examples" / "cluster"
+KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((TEMPLATES / "kubernetes.yaml").read_text()))
+SKYPILOT: dict[str, Any] = yaml.safe_load((TEMPLATES / "skypilot.yaml").read_text())
+TASKS = 6
+VLLM = """
+    import http.server, json, sys, time
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            time.sleep(float(sys.argv[-1]))
+            text = asked["messages"][-1]["content"] + " has an answer, which is this one"
+            usage = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
+            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            body = json.dumps({"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        def log_message(self, *_):
+            pass
+    port = int(sys.argv[sys.argv.index("--port") + 1])
+    http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+"""What `vllm serve MODEL --port PORT` is here; the last argument is the seconds that an answer takes."""
+
+
+def executable(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def is_served(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Node:
+    """A machine on which a template's script is run: a folder, programs on the path, and a port for the model server."""
+
+    def __init__(self, folder: Path, reviser: str, seconds: float) -> None:
+        self.folder, self.port = folder, free_port()
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "server.py").write_text(textwrap.dedent(VLLM))
+        executable(programs / "vllm", f'#!/bin/sh\nexec {sys.executable} {programs}/server.py "$@" {seconds}\n')
+        executable(programs / "clairgen", f'#!/bin/sh\nexec {sys.executable} -m clairgen "$@"\n')
+        executable(programs / "scontrol", f'#!/bin/sh\necho "$@" >> {folder}/scontrol\n')
+        tasks = write_tasks(folder / "tasks.jsonl", questions(TASKS))
+        target = {"endpoints": [f"http://localhost:{self.port}/v1"], "concurrency": 1}
+        (folder / "config.yaml").write_text(config_text(reviser, tasks, target=target))
+        self.environment = {
+            **os.environ,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PORT": str(self.port),
+            "HOME": str(folder / "home"),
+        }
+
+    async def start(self, *command: str | Path, **variables: str) -> asyncio.subprocess.Process:
+        """A script with the variables of a scheduler."""
+        with (self.folder / "out").open("ab") as out:
+            return await asyncio.create_subprocess_exec(
+                *map(str, command),
+                cwd=self.folder,
+                env=self.environment | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+    async def run(self, *command: str | Path, **variables: str) -> int:
+        """The exit code of a script."""
+        return await (await self.start(*command, **variables)).wait()
+
+
+def slurm(number: int, count: int = 2) -> dict[str, str]:
+    """The variables of a job in an array that is counted from 1, as the template's is."""
+    job = {"SLURM_ARRAY_JOB_ID": "77", "SLURM_ARRAY_TASK_ID": number, "SLURM_ARRAY_TASK_COUNT": count}
+    return {
+        name: str(value) for name, value in {**job, "SLURM_ARRAY_TASK_MIN": 1, "SLURM_ARRAY_TASK_MAX": count}.items()
+    }
+
+
+@pytest.mark.process
+async def test_a_slurm_job_and_a_skypilot_job_make_the_two_shards_of_a_run(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        node = Node(tmp_path, endpoint.url, seconds=0.4)
+        script = ("bash", TEMPLATES / "slurm.sh", "config.yaml", "shards")
+        answered = asyncio.Event()
+        endpoint.on_sent = lambda _request: answered.set()
+        first = await node.start(*script, **slurm(1))
+        await answered.wait()
+        first.terminate()  # as sbatch does with --signal=B:TERM
+        assert await first.wait() == 130
+        assert (tmp_path / "scontrol").read_text() == "requeue 77_1\n"
+        before = len(endpoint.asked)
+        assert await node.run(*script, **slurm(1)) == 0
+        assert len(endpoint.asked) - before > 0
+        copies = {"COPIES": str(tmp_path / "copies"), "MODEL": "a/model"}
+        rank = {"SKYPILOT_JOB_RANK": "1", "SKYPILOT_NUM_JOBS": "2"}
+        assert await node.run("bash", "-c", SKYPILOT["run"], **copies, **rank) == 0
+        assert len({one["seed"] for one in endpoint.asked}) == len(endpoint.asked)  # nothing was asked twice
+    async with asyncio.timeout(10):
+        while is_served(node.port):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.02)  # the model servers are told to end by the scripts, which do not wait for it
+    restored = await clairgen("restore", tmp_path / "copies" / "1", "--run", tmp_path / "restored")
+    assert restored.code == 0
+    shutil.move(tmp_path / "shards" / "vllm-1.log", tmp_path / "vllm-1.log")
+    summary = await merge_shards([tmp_path / "shards", tmp_path / "restored"], tmp_path / "run")
+    assert (summary.lacking, summary.statuses["clair"]) == (0, {"made": TASKS})
+
+
+def test_the_slurm_script_is_bash_that_sbatch_reads() -> None:
+    text = (TEMPLATES / "slurm.sh").read_text()
+    assert text.startswith("#!/bin/bash\n")
+    head = text[: text.index("\nset -")]
+    options = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?$", head, re.MULTILINE))
+    assert len(options) == text.count("#SBATCH")  # sbatch reads none below the first command
+    assert re.fullmatch(r"1-\d+", options["array"])
+    left = int(options["signal"].removeprefix("B:TERM@"))
+    assert _drain_seconds(text) + 15 < left
+    subprocess.run(["bash", "-n", TEMPLATES / "slurm.sh"], check=True)
+    if shellcheck := shutil.which("shellcheck"):
+        subprocess.run([shellcheck, TEMPLATES / "slurm.sh"], check=True)
+
+
+async def test_the_container_of_the_kubernetes_job_makes_a_shard_for_each_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment, service, job = KUBERNETES
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    places = {"=/runs/": "=runs/", "/config/": "", "=s3://my-bucket/runs/first/": "=copies/"}
+    monkeypatch.chdir(tmp_path)
+    async with ScriptedEndpoint(played) as endpoint:
+        tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks))
+        for index in ("0", "1"):
+            arguments = [
+                one.replace("$(JOB_COMPLETION_INDEX)", index).replace("auto/8", "auto/2") for one in container["args"]
+            ]
+            for there, here in places.items():
+                arguments = [one.replace(there, here) for one in arguments]
+            done = await clairgen(*arguments, environment={"JOB_COMPLETION_INDEX": index})
+            assert done.code == 0
+            assert (tmp_path / "copies" / index).is_dir()
+    assert (await api.export(tmp_path / "runs", tmp_path / "pairs")).row_count == 2 * TASKS
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
+    assert f"auto/{job['spec']['completions']}" in " ".join(container["args"])
+
+
+def test_the_kubernetes_job_names_what_is_there() -> None:
+    deployment, _, job = KUBERNETES
+    for one in (deployment, job):
+        pod = one["spec"]["template"]["spec"]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        [container] = pod["containers"]
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+    pod = job["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert (job["spec"]["completionMode"], pod["restartPolicy"]) == ("Indexed", "Never")
+    commands: Any = typer.main.get_command(app)
+    parsed = commands.commands["generate"].make_context("generate", list(container["args"][1:])).params
+    assert parsed["drain_seconds"] + 15 < pod["terminationGracePeriodSeconds"]
+    rules = [rule for rule in job["spec"]["podFailurePolicy"]["rules"] if rule["action"] == "FailIndex"]
+    assert rules[0]["onExitCodes"]["containerName"] == container["name"]
+
+
+def test_the_skypilot_files_say_what_their_commands_need() -> None:
+    pool = yaml.safe_load((TEMPLATES / "skypilot-pool.yaml").read_text())
+    assert pool["resources"]["accelerators"] == SKYPILOT["resources"]["accelerators"]
+    assert "clairgen[copies]" in pool["setup"]
+    subprocess.run(["bash", "-n", "-c", SKYPILOT["run"]], check=True)
+    named = set(re.findall(r"\$(?:\{)?([A-Z_]+)", SKYPILOT["run"]))
+    assert named - {"HOME", "PORT", "SKYPILOT_JOB_RANK"} <= {*SKYPILOT["envs"], *SKYPILOT.get("secrets", {})}
+
+
+def _drain_seconds(text: str) -> int:
+    return int(re.findall(r"--drain-seconds[ =](\d+)", text)[0])
