@@ -38,16 +38,14 @@ def register_command(
 
     Example: clairgen register --model my-model --url http://node1:8000/v1 --coordinator http://head:8321
     """
-    from clairgen.config.endpoint_checks import check_endpoint
+    from clairgen.config.endpoint_checks import checked_server
     from clairgen.coordination.announcing import Registry, RegistryFolder, RegistryOfCoordinator, keep_announced
     from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
     from clairgen.coordination.wire import ModelServer
     from clairgen.inference.runtime import Runtime
 
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--url {url!r} is not a base URL such as http://node1:8000/v1")
     try:
-        check_endpoint(url)
+        checked_server(url)
     except ValueError as error:
         raise ConfigError(f"--url {url!r}: {error}") from error
     if folder is not None:

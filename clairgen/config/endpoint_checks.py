@@ -36,6 +36,14 @@ def check_endpoint(endpoint: str) -> None:
         _check_url(endpoint)
 
 
+def checked_server(url: str) -> str:
+    """The base URL of a server that announces itself. Raises ValueError for what no request is ever sent to."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url!r} is not the base URL of a server, such as http://node1:8000/v1")
+    check_endpoint(url)
+    return url
+
+
 def is_registered(endpoint: str) -> bool:
     """Whether an endpoint stands for servers that register."""
     return endpoint == REGISTERED or endpoint.startswith(f"{REGISTERED}:")

@@ -200,6 +200,17 @@ class Role(Strict):
         return self
 
     @model_validator(mode="after")
+    def _a_key_of_named_endpoints_is_theirs(self) -> "Role":
+        registered = [endpoint for endpoint in self.endpoints if is_registered(endpoint)]
+        has_key = self.api_key_env is not None or self.header_variables()
+        if has_key and registered and len(registered) < len(self.endpoints):
+            raise ValueError(
+                f"the key of {next(one for one in self.endpoints if one not in registered)} would be sent to whatever server "
+                f"registers ({registered[0]}); register all servers of this role with clairgen register, or name them all"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _one_limit_of_tokens(self) -> "Role":
         given = [
             name

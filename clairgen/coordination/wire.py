@@ -2,7 +2,9 @@
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from clairgen.config.endpoint_checks import checked_server
 
 API: Final = "/api/coordinator"
 """Where a service coordinates."""
@@ -15,11 +17,12 @@ SHARD_SECONDS: Final = 30.0
 SERVER_SECONDS: Final = 15.0
 """After which a model server is left out that does not announce itself again."""
 
-_MOST: Final = 2**62
+MOST: Final = 2**62
+"""The largest amount or count, which a database still holds."""
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Text = Annotated[str, Field(max_length=1000)]
-Picodollars = Annotated[int, Field(ge=0, le=_MOST)]
-Count = Annotated[int, Field(ge=0, le=_MOST)]
+Picodollars = Annotated[int, Field(ge=0, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
 Rate = Annotated[float, Field(ge=0, le=1e12)]
 Seconds = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -163,7 +166,7 @@ class Leave(Wire):
 
 
 class ModelServer(Wire):
-    """A server of a model that announces itself."""
+    """A server of a model that announces itself, by the base URL that requests are sent to."""
 
     model: Annotated[str, Field(min_length=1, max_length=500)]
-    url: Annotated[str, Field(min_length=1, max_length=2000)]
+    url: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(checked_server)]

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
-from clairgen.config.endpoint_checks import REGISTERED, is_registered
+from clairgen.config.endpoint_checks import REGISTERED, checked_server, is_registered
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 
@@ -62,7 +63,7 @@ class FolderOfServers:
         self._seen: Mapping[str, _Seen] = {}
 
     def urls(self, model: str) -> AbstractSet[str]:
-        """The servers of a model; what cannot be read is left out."""
+        """The servers of a model; what cannot be read, or is no server's file, is left out."""
         now, seen, found = self._clock(), dict[str, _Seen](), set[str]()
         try:
             files = [path for path in self._folder.iterdir() if path.name.endswith(_SUFFIX)]
@@ -70,7 +71,10 @@ class FolderOfServers:
             files = []  # not there yet
         for path in files:
             try:
-                touched = path.stat().st_mtime
+                status = path.stat()
+                if not S_ISREG(status.st_mode):
+                    continue  # a pipe would be waited for
+                touched = status.st_mtime
                 before = self._seen.get(path.name, _Seen(-math.inf, now))
                 one = before if before.touched == touched else _Seen(touched, now)
                 seen[path.name] = one
@@ -88,7 +92,6 @@ def _url_in(path: Path, model: str) -> str | None:
         content = file.read(_LONGEST_FILE_BYTES)
     try:
         server = json.loads(content)
-        url = str(server["url"])
-        return url if server["model"] == model and url.startswith(("http://", "https://")) else None
-    except (ValueError, KeyError, TypeError):
+        return checked_server(str(server["url"])) if server["model"] == model else None
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -1,5 +1,6 @@
 """A session as a member of a coordinated group: which group and shard it is of, and its part of limits and of the budget."""
 
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _DIGITS: Final = 12
+_MARK: Final = ".place"
 SHARD_MARK: Final = "{shard}"
 """What a path has in place of the shard's number."""
 
@@ -171,9 +173,15 @@ async def settle_membership(member: Membership | None, store: Store, *, is_done:
 
 
 def location_of(directory: RunDirectory) -> str:
-    """Where a run's database is, the same as long as it is this very file: a copy of it may lack what was spent last."""
-    found = directory.database.stat()
-    return f"{socket.gethostname()}:{found.st_dev}:{found.st_ino}"
+    """Where a run's database is, the same as long as it is this very file: a copy of it may lack what was spent last.
+
+    A copy that is put in the place of a lost file can have its inode. So the time of an empty file beside it counts too, which
+    nobody writes again, and which every copy of it has of its own.
+    """
+    found, mark = directory.database.stat(), directory.path / _MARK
+    with contextlib.suppress(FileExistsError):
+        mark.touch(exist_ok=False)
+    return f"{socket.gethostname()}:{found.st_dev}:{found.st_ino}:{mark.stat().st_ctime_ns}"
 
 
 def _on_this_machine(run: Path | str) -> str:

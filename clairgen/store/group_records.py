@@ -113,6 +113,20 @@ class GroupRecords:
                 self._database.connection.execute(f"DELETE FROM {table} WHERE group_name = ?", (name,))
 
 
+def key_of(row: Row) -> tuple[str, ...]:
+    """What a row is saved in place of: its table, its group, and which one it is."""
+    table = _TABLES[type(row)]
+    match row:
+        case GroupRow():
+            return table, row.name
+        case EndpointRow():
+            return table, row.group_name, row.endpoint
+        case MemberRow():
+            return table, row.group_name, row.run_id
+        case ShardRow():
+            return table, row.group_name, row.work, str(row.number)
+
+
 def new_group(name: str, budget: int | None) -> GroupRow:
     """The row of a group that is made now."""
     return GroupRow(name, budget, now())

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError, NothingLeftError
+from clairgen.pipeline.coordinated import location_of
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.store import RunDirectory, reading
 from clairgen.task_shard import LeasedShard, TaskShard, named_shard
@@ -116,3 +118,17 @@ def test_a_shard_of_a_coordinator_is_asked_for_by_name_or_where_no_scheduler_say
     for text, is_coordinated in (("lease/8", False), ("auto/8", False), ("lease/0", True), ("lease", True)):
         with pytest.raises(ConfigError):
             named_shard(text, {}, is_coordinated=is_coordinated)
+
+
+def test_a_copy_in_the_place_of_a_lost_run_is_at_another_place_even_with_its_inode(tmp_path: Path) -> None:
+    run, kept = RunDirectory(tmp_path / "run"), tmp_path / "kept"
+    run.path.mkdir()
+    run.database.write_bytes(b"as it was")
+    place = location_of(run)
+    run.database.write_bytes(b"with more in it")
+    assert location_of(run) == place
+    kept.hardlink_to(run.database)
+    shutil.rmtree(run.path)
+    run.path.mkdir()
+    run.database.hardlink_to(kept)
+    assert location_of(run) != place

@@ -12,6 +12,7 @@ import pytest
 
 from clairgen.coordination.granted_budget import GrantedBudget
 from clairgen.coordination.wire import (
+    MOST,
     RATE_SECONDS,
     SHARD_SECONDS,
     Beat,
@@ -395,3 +396,22 @@ def test_a_message_that_comes_late_changes_nothing() -> None:
         machine.beat(Beat(session="a", run_id="a", sequence=1, money=MoneyUse(spent=0, allotted=0, needed=0, wanted=0)))
     assert machine.group.money.accounts["a"].row.allotted == 500
     assert replace(machine.group.row, budget=None).budget is None
+
+
+def test_a_process_that_is_announced_a_second_time_keeps_what_it_was_granted_since() -> None:
+    machine = Machine(FakeClock(), budget=1000)
+    join = Join(session="a", run_id="a", run="a", location="p", spent=0)
+    machine.keep(machine.group.join(join))
+    machine.beat(Beat(session="a", run_id="a", sequence=1, money=MoneyUse(spent=0, allotted=0, needed=900, wanted=900)))
+    machine.keep(machine.group.join(join))  # the message of before, which was sent twice
+    assert machine.group.money.unallotted == 100
+
+
+def test_amounts_stay_within_what_a_database_holds() -> None:
+    machine = Machine(FakeClock(), budget=MOST)
+    for number in range(4):
+        name = f"p{number}"
+        machine.keep(machine.group.join(Join(session=name, run_id="a", run="a", location=name, spent=0)))
+        use = MoneyUse(spent=0, allotted=MOST, needed=0, wanted=0)
+        machine.beat(Beat(session=name, run_id="a", sequence=1, money=use))
+    assert machine.group.money.accounts["a"].row.lost == MOST

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,6 +22,17 @@ from tests.runs import TARGET, config, config_text, played, questions, write_tas
 from tests.scripted import Reply, ScriptedEndpoint
 
 SERVER = ModelServer(model=TARGET, url="http://node1:8000/v1")
+NO_SERVERS = (
+    "file:///etc/passwd",
+    "gguf:model.gguf",
+    "registered",
+    "http://[::1",
+    "http://",
+    "http://user:password@node1/v1",
+    "http://node1:99999/v1",
+    "http://node1/v1?key=1",
+    "http://node1/\r\nx: y",
+)
 
 
 @pytest.fixture
@@ -51,6 +63,22 @@ async def test_a_file_counts_as_long_as_its_time_changes_whatever_the_clocks_of_
     assert servers.urls(TARGET) == set()
 
 
+def test_what_is_no_servers_file_is_left_out_of_a_folder_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "servers"
+    folder.mkdir()
+    (folder / "deep.json").write_text("[" * 9_999)
+    os.mkfifo(folder / "pipe.json")
+    (folder / "endless.json").symlink_to("/dev/zero")
+    (folder / "circle.json").symlink_to(folder / "circle.json")
+    (folder / "folder.json").mkdir()
+    for number, url in enumerate(NO_SERVERS):
+        (folder / f"{number}.json").write_text(json.dumps({"model": TARGET, "url": url}))
+    (folder / "good.json").write_text(SERVER.model_dump_json())
+    began = time.monotonic()
+    assert FolderOfServers(folder, FakeClock()).urls(TARGET) == {SERVER.url}
+    assert time.monotonic() - began < 5  # nobody writes into the pipe
+
+
 async def test_a_run_asks_the_servers_that_there_are_at_any_moment(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(300))
     registry, folder = RegistryFolder(tmp_path / "servers"), tmp_path / "servers"
@@ -59,10 +87,8 @@ async def test_a_run_asks_the_servers_that_there_are_at_any_moment(tmp_path: Pat
         return Reply(played(request).body, delay_seconds=0.02)
 
     async with ScriptedEndpoint(slowly) as first, ScriptedEndpoint(slowly) as second:
-        settings = config(
-            first.url, tasks, recipes=["stronger-preferred"], target={"endpoints": [f"registered:{folder}"]}
-        )
-        settings.models["target"].model_copy(update={"concurrency": 4})
+        target = {"endpoints": [f"registered:{folder}"], "concurrency": 2}
+        settings = config(first.url, tasks, recipes=["stronger-preferred"], target=target)
         runtime = Coordinated(tmp_path / "unused").runtime()
         running = asyncio.create_task(generate(settings, tmp_path / "run", runtime=runtime))
         one, other = (ModelServer(model=TARGET, url=endpoint.url) for endpoint in (first, second))
@@ -145,8 +171,32 @@ async def test_a_server_that_does_not_answer_is_not_announced_and_one_that_is_si
         await transport.close()
 
 
+async def test_no_server_is_announced_that_no_request_can_be_sent_to_and_silent_ones_take_no_place(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+    async with Coordinated(tmp_path / "runs", clock) as served:
+        for url in NO_SERVERS:
+            refused = await served.http.post("/api/coordinator/servers", json={"model": TARGET, "url": url})
+            assert refused.status_code == 422, url
+        for number in range(10_000):
+            served.coordinator.announce(TARGET, f"http://node{number}/v1")
+        one_more = {"model": TARGET, "url": "http://another/v1"}
+        assert (await served.http.post("/api/coordinator/servers", json=one_more)).status_code == 409
+        clock.seconds += SERVER_SECONDS
+        assert (await served.http.post("/api/coordinator/servers", json=one_more)).status_code == 204
+        assert (await served.http.get("/api/coordinator/servers")).json() == {TARGET: ["http://another/v1"]}
+
+
 def test_what_a_registered_endpoint_cannot_have_is_refused(tmp_path: Path) -> None:
     for role in ({"weights": [1]}, {"delivery": "batch"}):
         with pytest.raises(ConfigError, match=r"registered|exactly one endpoint"):
             config("http://a/v1", tmp_path / "t", target={"endpoints": ["registered"], **role})
+    for key in ({"api_key_env": "PAID"}, {"headers": {"x-key": "${PAID}"}}):
+        mixed = {"endpoints": ["https://paid.example/v1", "registered"], **key}
+        with pytest.raises(
+            ConfigError, match=r"key of https://paid\.example/v1 would be sent to whatever server registers"
+        ):
+            config("http://a/v1", tmp_path / "t", target=mixed)
+        config("http://a/v1", tmp_path / "t", target=mixed | {"endpoints": ["registered", "registered:/servers"]})
     assert parse_config(config_text("registered", tmp_path / "t")).models["target"].endpoints == ["registered"]

@@ -7,7 +7,7 @@ spent that was killed, or is cut off, is never given to another.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from clairgen.coordination.wire import SHARD_SECONDS, MoneyGrant, MoneyUse
+from clairgen.coordination.wire import MOST, SHARD_SECONDS, MoneyGrant, MoneyUse
 from clairgen.store.group_records import MemberRow
 
 _SCARCE_SECONDS = 10.0  # for which all give back what they do not need, after one found too little
@@ -64,7 +64,7 @@ class Allotments:
         lost = 0
         if known is not None:
             unknown = 0 if known.row.location == row.location else max(0, known.row.allotted - row.spent)
-            lost = known.row.lost + unknown
+            lost = min(MOST, known.row.lost + unknown)
         account = RunAccount(replace(row, allotted=row.spent, lost=lost), 0, self._clock())
         self.accounts[row.run_id] = account
         return account

@@ -69,7 +69,13 @@ class Group:
         return claimed, [] if row is None else [self.row, row]
 
     def join(self, join: Join) -> Sequence[Row]:
-        """A process begins to work on a run. Raises ConfigError where it disagrees with those that are at work."""
+        """A process begins to work on a run. Raises ConfigError where it disagrees with those that are at work.
+
+        The same message once more, after reports of the process were read, changes nothing: its run has more by now.
+        """
+        known = self.money.accounts.get(join.run_id)
+        if known is not None and known.row.session == join.session and known.row.sequence > 0:
+            return []
         others = [
             one for one in self.money.accounts.values() if one.row.run_id != join.run_id and self.money.is_at_work(one)
         ]

@@ -8,10 +8,21 @@ from typing import Any, Final
 from clairgen.coordination.wire import RATE_SECONDS, SERVER_SECONDS, Beat, Claim, Claimed, Granted, Join, Leave
 from clairgen.errors import ConfigError, RunError
 from clairgen.service.coordinator.member_groups import Group
-from clairgen.store.group_records import EndpointRow, GroupRecords, GroupRow, MemberRow, Row, ShardRow, new_group
+from clairgen.store.group_records import (
+    EndpointRow,
+    GroupRecords,
+    GroupRow,
+    MemberRow,
+    Row,
+    ShardRow,
+    key_of,
+    new_group,
+)
 
 _MOST_GROUPS: Final = 1000
-_MOST_MEMBERS: Final = 100_000
+_MOST_RUNS: Final = 100_000  # of all groups, as are the following
+_MOST_ENDPOINTS: Final = 10_000
+_MOST_SHARDS: Final = 200_000
 _MOST_SERVERS: Final = 10_000
 
 
@@ -26,11 +37,14 @@ class Coordinator:
         self._servers: dict[tuple[str, str], float] = {}
         self._opening = asyncio.Lock()
         self._waiting: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
+        self._unsaved: dict[tuple[str, ...], Row] = {}
         self._saving: asyncio.Task[None] | None = None
 
     async def claim(self, name: str, claim: Claim) -> Claimed:
         """Give a process a shard, or say why there is none."""
         group = await self._group(name)
+        if group.shards.may_add(claim):
+            self._require_room("shards", _MOST_SHARDS, [len(one.shards) for one in self._groups.values()])
         claimed, rows = group.claim(claim)
         await self._save(group, rows)
         return claimed
@@ -38,8 +52,11 @@ class Coordinator:
     async def join(self, name: str, join: Join) -> None:
         """Take a process into a group, which is made with its limits if it is the first."""
         group = await self._group(name)
-        if len(group.money.accounts) >= _MOST_MEMBERS:
-            raise RunError(f"the group {name} has {_MOST_MEMBERS:,} runs, as many as it may; use another --group")
+        groups = self._groups.values()
+        if join.run_id not in group.money.accounts:
+            self._require_room("runs", _MOST_RUNS, [len(one.money.accounts) for one in groups])
+        if any(limit.endpoint not in group.endpoints for limit in join.limits):
+            self._require_room("endpoints", _MOST_ENDPOINTS, [len(one.endpoints) for one in groups])
         await self._save(group, group.join(join))
 
     async def beat(self, name: str, beat: Beat) -> Granted:
@@ -70,6 +87,7 @@ class Coordinator:
         if any(group.money.is_at_work(one) for one in group.money.accounts.values()):
             raise RunError(f"members of the group {name} are at work; end them first")
         del self._groups[name]
+        self._unsaved = {key: row for key, row in self._unsaved.items() if key[1] != name}
         assert self._records is not None  # noqa: S101 - it was read
         await asyncio.to_thread(self._records.delete_group, name)
 
@@ -81,6 +99,8 @@ class Coordinator:
     def announce(self, model: str, url: str) -> None:
         """A server of a model is there, for the next seconds. Raises RunError for one too many."""
         if len(self._servers) >= _MOST_SERVERS and (model, url) not in self._servers:
+            self._forget_silent_servers()
+        if len(self._servers) >= _MOST_SERVERS and (model, url) not in self._servers:
             raise RunError(f"{_MOST_SERVERS:,} servers have announced themselves, as many as may")
         self._servers[model, url] = self._clock() + SERVER_SECONDS
 
@@ -90,8 +110,8 @@ class Coordinator:
 
     async def servers(self) -> dict[str, list[str]]:
         """The servers that are there, by model."""
-        now, found = self._clock(), dict[str, list[str]]()
-        self._servers = {server: until for server, until in self._servers.items() if until > now}
+        found = dict[str, list[str]]()
+        self._forget_silent_servers()
         for model, url in sorted(self._servers):
             found.setdefault(model, []).append(url)
         return found
@@ -102,6 +122,18 @@ class Coordinator:
             await self._saving
         if self._records is not None:
             self._records.close()
+
+    def _forget_silent_servers(self) -> None:
+        now = self._clock()
+        self._servers = {server: until for server, until in self._servers.items() if until > now}
+
+    def _require_room(self, what: str, most: int, counts: Sequence[int]) -> None:
+        """Refuse one more of something of which all groups together have so many."""
+        if sum(counts) >= most:
+            raise RunError(
+                f"the groups of the coordinator have {most:,} {what} together, as many as they may; forget a group with: "
+                "clairgen coordinator URL --group NAME --forget"
+            )
 
     async def _group(self, name: str) -> Group:
         await self._load()
@@ -140,8 +172,11 @@ class Coordinator:
             self._records = records
 
     async def _save(self, group: Group, rows: Sequence[Row]) -> None:
-        """Wait until rows are on disk; those of all members that wait are one transaction."""
-        if not rows:
+        """Wait until rows are on disk; those of all members that wait are one transaction.
+
+        What could not be written is in memory already: it is written with the next message, of whomever that is.
+        """
+        if not rows and not self._unsaved:
             return
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((rows, done))
@@ -155,13 +190,16 @@ class Coordinator:
         try:
             while self._waiting:
                 waiting, self._waiting = self._waiting, []
+                rows = [*self._unsaved.values(), *(row for rows, _ in waiting for row in rows)]
                 try:
-                    await asyncio.to_thread(self._records.save, [row for rows, _ in waiting for row in rows])
+                    await asyncio.to_thread(self._records.save, rows)
                 except Exception as error:  # noqa: BLE001 - each of those that wait raises it
+                    self._unsaved = {key_of(row): row for row in rows}
                     for _, done in waiting:
                         if not done.done():
                             done.set_exception(error)
                 else:
+                    self._unsaved = {}
                     for _, done in waiting:
                         if not done.done():
                             done.set_result(None)

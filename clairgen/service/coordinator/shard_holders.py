@@ -24,6 +24,16 @@ class ShardHolders:
         self._clock = clock
         self._held: dict[tuple[str, int], _Held] = {}
 
+    def __len__(self) -> int:
+        """How many shards anybody had."""
+        return len(self._held)
+
+    def may_add(self, claim: Claim) -> bool:
+        """Whether a claim may be given a shard that nobody had."""
+        if claim.number is not None:
+            return (claim.work, claim.number) not in self._held
+        return sum(work == claim.work for work, _ in self._held) < claim.count
+
     def load(self, row: ShardRow) -> None:
         """Take over what is on disk of a shard."""
         self._held[row.work, row.number] = _Held(row, self._clock() + SHARD_SECONDS)
