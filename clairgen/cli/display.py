@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from rich.text import Text
 from clairgen.cli.counters_view import CountersView
 from clairgen.pipeline.progress import Counters, Money, Progress
 from clairgen.pipeline.progress_words import copy_words, money_words, pairs_words, time_left_words
-from clairgen.reporting.sanitize import plain_text, safe_line
+from clairgen.reporting.sanitize import plain_line, plain_text, safe_line, shortened
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
@@ -68,6 +69,17 @@ def pairs_table(
         figures = (made, *kept_and_dropped, counts.get("failed", 0), counts.get("pending", 0))
         pairs.add_row(safe_line(recipe), *(f"{figure:,}" for figure in figures))
     return pairs
+
+
+def failure_lines(failures: Sequence[tuple[str, str, int, str]], again: str) -> Iterator[str]:
+    """What failed, as (recipe, reason, count, detail), and what can be done about it; `again` is the command that continues."""
+    from clairgen.pipeline.failures import retry_sentences
+
+    by_reason = Counter[str]()
+    for recipe, reason, count, detail in failures:
+        yield f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}"
+        by_reason[reason] += count
+    yield from map(plain_line, retry_sentences(by_reason, again))
 
 
 def spent_line(spent: "Spent | Money") -> str:

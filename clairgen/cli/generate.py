@@ -3,14 +3,13 @@
 import asyncio
 import os
 import shlex
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from clairgen.cli.display import pairs_table, showing, spent_line
+from clairgen.cli.display import failure_lines, pairs_table, showing, spent_line
 from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.generate_on_ray import (
     AddressOption,
@@ -42,7 +41,7 @@ from clairgen.errors import (
 )
 from clairgen.pipeline.progress import Progress
 from clairgen.ray_cluster import OnRay
-from clairgen.reporting.sanitize import plain_line, plain_text, shortened
+from clairgen.reporting.sanitize import plain_line, plain_text
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
@@ -233,8 +232,6 @@ def generate_with_progress(config: "RunConfig", run: Path, options: "Options") -
 
 def print_summary(summary: "Summary", again: str) -> None:
     """Print how a session left its run; `again` is the command that continues it."""
-    from clairgen.pipeline.failures import retry_sentences
-
     _print_rows(summary)
     Console().print(pairs_table(summary.statuses, summary.dropped))
     for recipe, dropped in summary.dropped.items():
@@ -242,13 +239,8 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(f"Dropped of {plain_line(recipe)}: {reasons}")
     if summary.progress.money.has_calls:
         typer.echo(spent_line(summary.progress.money))
-    for recipe, reason, count, detail in summary.failures:
-        typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
-    by_reason = Counter[str]()
-    for _, reason, count, _ in summary.failures:
-        by_reason[reason] += count
-    for sentence in retry_sentences(by_reason, again):
-        typer.echo(plain_line(sentence))
+    for line in failure_lines(summary.failures, again):
+        typer.echo(line)
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
     elif isinstance(summary.stopped_by, ReplacedError):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shlex
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from enum import StrEnum
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from clairgen.cli.display import pairs_table, showing, spent_line
+from clairgen.cli.display import failure_lines, pairs_table, showing, spent_line
 from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_SUM_UP, run_coroutine, run_drainable
 from clairgen.errors import (
@@ -33,7 +32,7 @@ from clairgen.errors import (
     UserError,
 )
 from clairgen.ray_cluster import OnRay
-from clairgen.reporting.sanitize import plain_line, shortened
+from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
@@ -199,18 +198,13 @@ def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> Non
 def _print_merged(run: Path, ends: "Mapping[TaskShard, ShardEnd]", again: str, *, is_limited: bool) -> None:
     """Print how the merged run stands; `is_limited` is whether pairs may be left that were not asked for."""
     from clairgen import api
-    from clairgen.pipeline.failures import retry_sentences
 
     found = run_coroutine(api.status(run))
     Console().print(pairs_table(found.statuses, found.dropped))
     if found.spent.calls:
         typer.echo(spent_line(found.spent))
-    by_reason = Counter[str]()
-    for recipe, reason, count, detail in found.failures:
-        typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
-        by_reason[reason] += count
-    for sentence in retry_sentences(by_reason, again):
-        typer.echo(plain_line(sentence))
+    for line in failure_lines(found.failures, again):
+        typer.echo(line)
     reached = [end for end in ends.values() if end.has_reached_its_budget]
     if reached:
         typer.echo(f"Continue with: {plain_line(again)}")

@@ -179,7 +179,7 @@ def _print_status(console: Console, found: "api.Status") -> None:
             "without --copy-to since then is not in it"
         )
     for recipe, reason, count, detail in found.failures:
-        typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
+        typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
 
 
 def _print_evaluations(console: Console, found: "api.Status") -> None:

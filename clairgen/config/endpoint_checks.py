@@ -39,7 +39,7 @@ def check_endpoint(endpoint: str) -> None:
 def checked_server(url: str) -> str:
     """The base URL of a server that announces itself. Raises ValueError for what no request is ever sent to."""
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{url!r} is not the base URL of a server, such as http://node1:8000/v1")
+        raise ValueError(f"{url!r} is not a base URL, such as http://node1:8000/v1")
     check_endpoint(url)
     return url
 

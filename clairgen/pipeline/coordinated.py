@@ -1,12 +1,13 @@
 """A session as a member of a coordinated group: which group and shard it is of, and its part of limits and of the budget."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from clairgen.config.endpoint_checks import REGISTERED
 from clairgen.config.models import RunConfig
@@ -28,9 +29,6 @@ from clairgen.pipeline.session import Session
 from clairgen.store import RunDirectory, Store
 from clairgen.task_shard import LeasedShard, TaskShard
 
-if TYPE_CHECKING:
-    import asyncio
-
 _DIGITS: Final = 12
 _MARK: Final = ".place"
 SHARD_MARK: Final = "{shard}"
@@ -44,7 +42,7 @@ async def coordinated(
     roles: Mapping[str, Role],
     planned: Sequence[PlannedRecipe],
     note: Callable[[str], None],
-    stop: "asyncio.Event",
+    stop: asyncio.Event,
     runtime: Runtime,
 ) -> AsyncIterator[Membership | None]:
     """The membership of a session, which ends with the block; None without a coordinator."""

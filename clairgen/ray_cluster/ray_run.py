@@ -70,7 +70,9 @@ async def shards_made(
         return await run_shards(jobs, start, configuration, progress, stop)
 
 
-async def merged(config: RunConfig, run: SpreadRun, shards: Iterable[TaskShard], copy_to: str | None) -> MergeSummary:
+async def merged(
+    config: RunConfig, run: SpreadRun, shards: Iterable[TaskShard], copy_to: Path | str | None
+) -> MergeSummary:
     """Make one run of the shards, which are restored from their copies if they have some."""
     if copy_to is not None:
         _remove_collected(run.shards)

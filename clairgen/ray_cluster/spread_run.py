@@ -67,16 +67,17 @@ class SpreadRun:
                 "the command without --dry-run"
             )
 
-    def settled_count(self, named: int | None, nodes: int, copy_to: str | None) -> int:
+    def settled_count(self, named: int | None, nodes: int, copy_to: Path | str | None) -> int:
         """How many shards the run has, which it keeps from its first command on, as it does the place of their copies.
 
         Raises ConfigError where others are named.
         """
+        copies = None if copy_to is None else str(copy_to)
         file = self.shards / _SHARDS_FILE
         try:
             known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
             if known is None:
-                known = {"shards": named or max(1, nodes), "copy_to": copy_to}
+                known = {"shards": named or max(1, nodes), "copy_to": copies}
                 write_whole(file, json.dumps(known))
             count, place = int(known["shards"]), known["copy_to"]
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -86,7 +87,7 @@ class SpreadRun:
                 f"--shards {named} is given, and the run was begun with {count}; go on with {count}, or name a new --run, with "
                 "--reuse for the answers of the merged one"
             )
-        if place != copy_to:
+        if place != copies:
             begun = f"with --copy-to {place}" if place is not None else "without --copy-to"
             raise ConfigError(f"the run was begun {begun}; go on so, or what its shards have would be requested again")
         return count
@@ -136,9 +137,9 @@ def shard_options(options: Options, shards: int, shard_cpus: float) -> tuple[str
     return tuple(words)
 
 
-def copy_of(copies: str | None, shard: TaskShard) -> str | None:
+def copy_of(copies: Path | str | None, shard: TaskShard) -> str | None:
     """Where a shard's copy lies, below the place of all; None without one."""
     if copies is None:
         return None
-    place = copies.rstrip("/") if "://" in copies else str(Path(copies).absolute())
+    place = str(copies).rstrip("/") if "://" in str(copies) else str(Path(copies).absolute())
     return f"{place}/shard-{shard.number}-of-{shard.count}"

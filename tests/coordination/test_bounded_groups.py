@@ -50,3 +50,9 @@ async def test_what_could_not_be_written_is_written_with_the_next_message(tmp_pa
         await served.restart()
         shards = (await served.overview())["shards"]
         assert [(one["work"], one["state"]) for one in shards] == [("v", "held"), ("w", "done")]
+
+
+async def test_a_member_of_a_group_that_is_not_known_is_to_begin_again_and_was_not_replaced(tmp_path: Path) -> None:
+    async with Coordinated(tmp_path / "runs") as served:
+        refused = await served.http.post(f"{GROUP}/beat", json={"session": "b", "sequence": 1})
+    assert (refused.status_code, "there is no group g any more" in refused.text) == (409, True)
