@@ -18,7 +18,7 @@ from clairgen.store.statements import COMPRESSED, compressed
 
 _BUSY_SECONDS = 30
 _SHORT_BUSY_SECONDS = 10
-_SHARED_BUSY_SECONDS = 1
+SHARED_BUSY_SECONDS = 1
 """Where one process at a time uses a run: long enough for another one's short write, or for the end of its session."""
 
 
@@ -77,7 +77,7 @@ async def close_writer(connection: aiosqlite.Connection, path: Path) -> None:
     """Close what `open_writer` opened; on a shared file system with a rollback journal, so that others can read it."""
     if is_shared(path):
         with contextlib.suppress(aiosqlite.Error):  # whoever reads it next does the same
-            await connection.execute(f"PRAGMA busy_timeout = {_SHARED_BUSY_SECONDS * 1000}")
+            await connection.execute(f"PRAGMA busy_timeout = {SHARED_BUSY_SECONDS * 1000}")
             await connection.execute("PRAGMA journal_mode = DELETE")
     await connection.close()
 
@@ -108,7 +108,7 @@ async def open_for_short_write(path: Path) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(writer_uri(path, "rw"), uri=True, isolation_level=None, timeout=0)
         try:
             await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
-            await _begin(connection, _SHARED_BUSY_SECONDS if is_shared(path) else _SHORT_BUSY_SECONDS)
+            await _begin(connection, SHARED_BUSY_SECONDS if is_shared(path) else _SHORT_BUSY_SECONDS)
             refuse_other(await version_of(connection), path)
         except BaseException:
             await connection.close()

@@ -8,13 +8,19 @@ import aiosqlite
 
 from clairgen.errors import InUseError, RunError
 from clairgen.folder_lock import locked_folder
-from clairgen.store.connection import in_use, is_file, refuse_other, store_errors, version_of, writer_uri
+from clairgen.store.connection import (
+    SHARED_BUSY_SECONDS,
+    in_use,
+    is_file,
+    refuse_other,
+    store_errors,
+    version_of,
+    writer_uri,
+)
 from clairgen.store.file_systems import is_shared
 
 _BUSY_SECONDS = 30
 _LOOK_SECONDS = 5
-_SHARED_BUSY_SECONDS = 1
-"""Where one process at a time writes a run: long enough for another one's short write, or for the end of its session."""
 
 
 async def open_reader(path: Path, *, snapshot: bool = False) -> aiosqlite.Connection:
@@ -88,7 +94,7 @@ async def _merged_log(path: Path) -> bool:
     try:
         with locked_folder(path.parent):
             connection = await aiosqlite.connect(
-                writer_uri(path, "rw"), uri=True, isolation_level=None, timeout=_SHARED_BUSY_SECONDS
+                writer_uri(path, "rw"), uri=True, isolation_level=None, timeout=SHARED_BUSY_SECONDS
             )
             try:
                 await connection.execute("PRAGMA journal_mode = DELETE")
@@ -110,7 +116,7 @@ async def _connected(
 ) -> tuple[aiosqlite.Connection, int]:
     """A connection by these options. `alone` refuses a write-ahead log, and keeps writers out until it is closed."""
     uri = f"{path.resolve().as_uri()}?{options}"
-    seconds = _SHARED_BUSY_SECONDS if alone else _BUSY_SECONDS
+    seconds = SHARED_BUSY_SECONDS if alone else _BUSY_SECONDS
     connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=seconds)
     try:
         if alone:
@@ -151,7 +157,7 @@ def holds_nothing(path: Path) -> bool:
 def _looking_into(path: Path) -> sqlite3.Connection:
     shared = is_shared(path)
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_SHARED_BUSY_SECONDS if shared else _LOOK_SECONDS
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=SHARED_BUSY_SECONDS if shared else _LOOK_SECONDS
     )
     if shared:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # it refuses a write-ahead log
