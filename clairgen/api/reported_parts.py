@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from clairgen.errors import RequestFailedError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.installed import has_analysis_extra
 from clairgen.long_texts import Workers
@@ -92,12 +93,20 @@ async def _is_worth_columns(
 
 
 async def _write_columns(directories: Sequence[RunDirectory]) -> None:
-    """Bring the columns of several runs up to date, as many at once as there are cores."""
+    """Bring the columns of several runs up to date, as many at once as there are cores.
+
+    Those whose process failed or was killed are left to this one, which needs them next and says what is wrong with a run.
+    """
     workers = Workers(time_limit_seconds=_TIME_LIMIT_SECONDS, most=min(os.cpu_count() or 1, len(directories)))
+
+    async def write(directory: RunDirectory) -> None:
+        with suppress(RequestFailedError, RuntimeError, OSError):
+            await workers.run(write_columns, directory.path)
+
     try:
         async with asyncio.TaskGroup() as tasks:
             for directory in directories:
-                tasks.create_task(workers.run(write_columns, directory.path))
+                tasks.create_task(write(directory))
     finally:
         await workers.close()
 

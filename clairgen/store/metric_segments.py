@@ -7,10 +7,11 @@ process that is killed leaves the former ones in force. The folder can be delete
 
 import asyncio
 import json
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import count
@@ -29,7 +30,7 @@ from clairgen.whole_files import write_whole
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Segments of another format are written again."""
 _ROWS: Final = 200_000
 """Of a segment at most."""
@@ -49,6 +50,7 @@ SELECT coalesce((SELECT value FROM meta WHERE key = 'run_id'), '') AS run_id,
     coalesce((SELECT pair_id FROM pair_changes ORDER BY change DESC LIMIT 1), '') AS changed_pair
 FROM pair_changes
 """
+_NAME: Final = re.compile(r"[0-9]{6,12}\.parquet")
 _END: Final = 2**62
 """Above all positions."""
 _COLUMNS: Final = (
@@ -66,6 +68,8 @@ class Segment:
     recipe: str
     last: int
     rows: int
+    bytes: int
+    """The size of the file, by which one that was cut or replaced is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +102,13 @@ class _Manifest:
             content = json.loads(file.read_text(encoding="utf-8"))
             if content.pop("format") != FORMAT:
                 return None
-            segments = tuple(Segment(**one) for one in content.pop("segments"))
+            segments = tuple(_segment(**one) for one in content.pop("segments"))
+            numbers = [content["change"], *(number for one in segments for number in (one.last, one.rows, one.bytes))]
+            are_numbers = all(type(number) is int and 0 <= number <= _END for number in numbers)
+            if not are_numbers or not isinstance(content["costs"], dict):
+                return None
             return cls(**content, segments=segments)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     def write(self, file: Path) -> None:
@@ -143,7 +151,7 @@ class MetricSegments:
             costs = {recipe: await cost_usd(recipe) for recipe in dict.fromkeys(one.recipe for one in segments)}
             known = _Manifest(**state, segments=tuple(segments), costs=costs)
             known.write(folder / _MANIFEST)
-            _remove_others(folder, segments)
+        _remove_others(folder, known.segments)  # also what a process left that was killed
         return SegmentFolder(folder, known.segments, known.costs)
 
     async def _state(self) -> dict[str, Any]:
@@ -200,9 +208,9 @@ class MetricSegments:
 
         while (table := await self._table(recipe, after, last, rows)) is not None:
             end = table.column("position")[-1].as_py()
-            segment = Segment(next(names), recipe, last if len(table) < rows and last < _END else end, len(table))
-            pq.write_table(table, folder / segment.file, compression="zstd")
-            yield segment
+            file, is_rest = next(names), len(table) < rows and last < _END
+            pq.write_table(table, folder / file, compression="zstd")
+            yield Segment(file, recipe, last if is_rest else end, len(table), (folder / file).stat().st_size)
             after = end
 
     async def _table(self, recipe: str, after: int, last: int, rows: int) -> "pa.Table | None":
@@ -286,18 +294,31 @@ def _kept_and_stale(
         yield after, None, _END
 
 
+def _segment(**values: Any) -> Segment:  # noqa: ANN401 - whatever a manifest says
+    """A segment of a manifest; raises ValueError for a file that is not in its folder."""
+    found = Segment(**values)
+    if not isinstance(found.file, str) or not _NAME.fullmatch(found.file):
+        raise ValueError(found.file)
+    return found
+
+
 def _is_whole(folder: Path, known: _Manifest) -> bool:
-    return all((folder / one.file).is_file() for one in known.segments)
+    """Whether all files are there, each as large as it was written."""
+    try:
+        return all((folder / one.file).stat().st_size == one.bytes for one in known.segments)
+    except FileNotFoundError:
+        return False
 
 
 def _free_names(folder: Path) -> Iterator[str]:
-    """Names that no file has, in order."""
-    taken = {path.name for path in folder.iterdir()}
-    return (name for number in count(1) if (name := f"{number:06}.parquet") not in taken)
+    """Names above those of all files, so that no manifest of another moment means a newer file by a name of its own."""
+    taken = [int(path.stem) for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    return (f"{number:06}.parquet" for number in count(max(taken, default=0) + 1))
 
 
 def _remove_others(folder: Path, segments: Iterable[Segment]) -> None:
     named = {one.file for one in segments}
     for path in folder.glob("*.parquet"):
         if path.name not in named:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # of a folder that cannot be written, or of another kind: it is not read
+                path.unlink()

@@ -54,7 +54,6 @@ class SegmentFigures:
     def __init__(self, connection: "duckdb.DuckDBPyConnection", files: Sequence[str]) -> None:
         self._connection = connection
         self._files = list(files)
-        self._patterns = [_as_it_is(file) for file in files]
 
     def outcomes(self, bins: Mapping[str, Bins]) -> list[OutcomeFigures]:
         """The pairs by what became of them, with the metrics that `bins` names."""
@@ -90,13 +89,29 @@ class SegmentFigures:
         import duckdb
 
         try:
-            pairs = "SELECT * FROM read_parquet($files, hive_partitioning = false)"
-            return self._connection.execute(f"WITH pairs AS ({pairs}) {sql}", {"files": self._patterns}).fetchall()
+            return self._of_files(sql, self._files)
         except duckdb.Error as error:
-            folder, said = self._files[0].rpartition("/")[0], str(error).partition("\n")[0]
+            folder, said = self._folder_to_blame(sql), str(error).partition("\n")[0]
             raise StoreError(
                 f"the columns in {folder} cannot be read ({said}); delete that folder, and they are written again"
             ) from error
+
+    def _of_files(self, sql: str, files: Sequence[str]) -> list[tuple[Any, ...]]:
+        pairs = "SELECT * FROM read_parquet($files, hive_partitioning = false)"
+        return self._connection.execute(
+            f"WITH pairs AS ({pairs}) {sql}", {"files": list(map(_as_it_is, files))}
+        ).fetchall()
+
+    def _folder_to_blame(self, sql: str) -> str:
+        """The folder of the first file that cannot be read alone; of the first of all, if each can."""
+        import duckdb
+
+        for file in self._files:
+            try:
+                self._of_files(sql, [file])
+            except duckdb.Error:
+                return file.rpartition("/")[0]
+        return self._files[0].rpartition("/")[0]
 
 
 @contextlib.contextmanager

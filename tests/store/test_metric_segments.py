@@ -1,7 +1,9 @@
 """The figures of pairs in columns follow the run, and reports by them are those of the pairs."""
 
 import json
+import os
 import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from clairgen import api
+from clairgen.api.reported_parts import reported_parts
 from clairgen.errors import StoreError
 from clairgen.folder_lock import locked_folder
 from clairgen.keys import pair_id
@@ -20,6 +23,7 @@ from clairgen.records import Pair, StoredPair
 from clairgen.reporting.html.pairs_page import PairSample
 from clairgen.reporting.pair_metrics import SCALES
 from clairgen.store import RunDirectory, SegmentFigures, SegmentFolder, figures_connection, reading, writing
+from clairgen.task_shard import TaskShard
 from tests.reporting.from_columns import nearly, reports_from_columns
 from tests.runs import REVISER, TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -143,11 +147,64 @@ async def test_what_is_missing_or_of_another_moment_is_written_again(tmp_path: P
     manifest.write_text(json.dumps(content | {"change": content["change"] + 5}))  # of a run that was restored
     await segments(run)
     assert json.loads(manifest.read_text())["change"] == content["change"]
-    (run / "metrics" / (await segments(run)).segments[0].file).write_bytes(b"damaged")
-    with pytest.raises(StoreError, match=r"cannot be read .*; delete that folder, and they are written again"):
-        await reports_from_columns([run], ROWS)
+    file = run / "metrics" / (await segments(run)).segments[0].file
+    file.write_bytes(file.read_bytes()[:-100])  # cut
+    await require_same_reports(run)
+    assert not file.exists()
+    [one, other, *_] = [run / "metrics" / segment.file for segment in (await segments(run)).segments]
+    one.write_bytes(other.read_bytes())  # of other pairs
+    await require_same_reports(run)
+    file = run / "metrics" / (await segments(run)).segments[0].file
+    file.write_bytes(b"damaged".ljust(file.stat().st_size))
+    with pytest.raises(StoreError, match=rf"{run}/metrics cannot be read .*; delete that folder, and they are written"):
+        await reports_from_columns([tmp_path / "copy", run], ROWS)
     shutil.rmtree(run / "metrics")
     await require_same_reports(run)
+
+
+async def test_a_manifest_that_says_nonsense_is_written_again_and_what_a_killed_report_left_is_removed(
+    tmp_path: Path,
+) -> None:
+    run = await made(tmp_path, 12)
+    manifest, known = run / "metrics" / "manifest.json", await segments(run)
+    content = json.loads(manifest.read_text())
+    [first, *rest] = content["segments"]
+    changes: list[dict[str, Any]] = [
+        {"change": "7"},
+        {"change": 2**70},
+        {"costs": []},
+        {"segments": [first | {"file": 1}, *rest]},
+        {"segments": [first | {"file": "../run.db", "bytes": (run / "run.db").stat().st_size}, *rest]},
+        {"segments": [first | {"rows": None}, *rest]},
+    ]
+    for text in (*(json.dumps(content | change) for change in changes), "[" * 100_000):
+        manifest.write_text(text)
+        assert [one.rows for one in (await segments(run)).segments] == [one.rows for one in known.segments]
+    await require_same_reports(run)
+    left = run / "metrics" / "999999.parquet"
+    left.write_bytes(b"PAR1")
+    found = await segments(run)
+    assert {path.name for path in run.glob("metrics/*.parquet")} == {one.file for one in found.segments}
+    assert not {one.file for one in known.segments} & {one.file for one in found.segments}  # no name is taken twice
+
+
+async def test_a_process_that_writes_the_columns_of_a_shard_may_be_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(8))
+    async with ScriptedEndpoint(played) as endpoint:
+        for number in (1, 2):
+            shard = TaskShard(number, 2)
+            await generate(config(endpoint.url, tasks), tmp_path / f"shards/{number}", Options(shard=shard))
+    monkeypatch.setattr("clairgen.api.reported_parts.write_columns", _killed)
+    async with reported_parts(tmp_path / "shards", reads_columns=True, tell=print, fewest_pairs=1) as (_, parts):
+        rows = [sum(one.rows for one in part.columns.segments) for part in parts if part.columns is not None]
+    assert sum(rows) == 16
+    assert len(rows) == 2
+
+
+def _killed(_path: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def test_a_report_goes_without_columns_where_another_process_has_them_or_nothing_can_be_written(
