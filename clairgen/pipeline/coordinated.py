@@ -17,7 +17,7 @@ from clairgen.coordination.coordinator_client import CoordinatorAddress, Coordin
 from clairgen.coordination.leased_limits import limits_in_words
 from clairgen.coordination.membership import Membership
 from clairgen.coordination.silence import Surroundings
-from clairgen.errors import ConfigError, DrainedError, RunStoppedError, UserError
+from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, UserError
 from clairgen.inference.factory import configured_limits
 from clairgen.inference.registered import servers_of
 from clairgen.inference.runtime import Runtime
@@ -30,7 +30,7 @@ from clairgen.store import RunDirectory, Store
 from clairgen.task_shard import LeasedShard, TaskShard
 
 _DIGITS: Final = 12
-_MARK: Final = ".place"
+_CREATED: Final = ".created"
 SHARD_MARK: Final = "{shard}"
 """What a path has in place of the shard's number."""
 
@@ -173,13 +173,17 @@ async def settle_membership(member: Membership | None, store: Store, *, is_done:
 def location_of(directory: RunDirectory) -> str:
     """Where a run's database is, the same as long as it is this very file: a copy of it may lack what was spent last.
 
-    A copy that is put in the place of a lost file can have its inode. So the time of an empty file beside it counts too, which
-    nobody writes again, and which every copy of it has of its own.
+    A copy that is put where a lost file was can have its inode. So the time of an empty file beside it counts too: nobody writes
+    to it again, and each copy of it has a time of its own. Raises RunError where it cannot be created.
     """
-    found, mark = directory.database.stat(), directory.path / _MARK
-    with contextlib.suppress(FileExistsError):
-        mark.touch(exist_ok=False)
-    return f"{socket.gethostname()}:{found.st_dev}:{found.st_ino}:{mark.stat().st_ctime_ns}"
+    found, created = directory.database.stat(), directory.path / _CREATED
+    try:
+        with contextlib.suppress(FileExistsError):
+            created.touch(exist_ok=False)
+        since = created.stat().st_ctime_ns
+    except OSError as error:
+        raise RunError(f"{created} cannot be created: {error.strerror}; see to the disk and run this again") from error
+    return f"{socket.gethostname()}:{found.st_dev}:{found.st_ino}:{since}"
 
 
 def _on_this_machine(run: Path | str) -> str:
