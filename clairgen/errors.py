@@ -20,7 +20,7 @@
         ├── ReplacedError              another process does this one's work by now; exit code 5
         ├── NothingLeftError           others have done all that this one could have taken on; exit code 0
         ├── CopyStoppedError           the copy of the run is too far behind; exit code 4
-        │   └── TakenOverError         another session keeps the copy by now; exit code 4
+        │   └── TakenOverError         another session keeps the copy, or it is gone; exit code 4
         ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
         └── DrainedError               the user stopped the run; exit code 130
 
@@ -172,7 +172,14 @@ class CopyStoppedError(RunStoppedError):
 
 
 class TakenOverError(CopyStoppedError):
-    """Another session keeps the copy by now, restored from it: go on there."""
+    """Another session keeps the copy by now, or nobody, since it was deleted.
+
+    `goes_on_elsewhere` says whether that session was restored from the copy and makes what is left.
+    """
+
+    def __init__(self, message: str, *, goes_on_elsewhere: bool = True) -> None:
+        super().__init__(message)
+        self.goes_on_elsewhere = goes_on_elsewhere
 
 
 class DetachedError(RunStoppedError):

@@ -26,7 +26,8 @@ class Status:
 
     `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
     evaluation in the directory is. `shard` is which one the run is; None for a run of all tasks. `batches` are the open ones.
-    `copy` is the copy as the last session that kept one logged it.
+    `copy` is the copy as the last session that counted anything logged it, at `copy_at` in ISO 8601: what changed later is not
+    in it.
     """
 
     run: Path
@@ -44,6 +45,7 @@ class Status:
     shard: TaskShard | None = None
     batches: Sequence[BatchStatus] = ()
     copy: CopyState | None = None
+    copy_at: str | None = None
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -74,7 +76,7 @@ class Status:
             "unsettled_usd": self.spent.unsettled / PICODOLLARS,
             "unsettled_calls": self.spent.open_calls,
             "batches": [one.to_json() for one in self.batches],
-            "copy": asdict(self.copy) if self.copy is not None else None,
+            "copy": {**asdict(self.copy), "at": self.copy_at} if self.copy is not None else None,
             "filters": self.filters.model_dump(mode="json") if self.filters else None,
         }
 
@@ -102,6 +104,7 @@ async def status(run: Path | str) -> Status:
             await run_shard(store),
             [one for one in await batches_of(store) if one.is_open],
             counters.copy if counters is not None else None,
+            session.counted_at if session is not None else None,
         )
 
 

@@ -4,9 +4,8 @@ import asyncio
 import os
 import shlex
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -51,11 +50,6 @@ if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
     from clairgen.pipeline.generate import Options, Summary
     from clairgen.task_shard import TaskShard
-
-_MADE_BY_OTHERS: Final[Mapping[type, str]] = {
-    TakenOverError: "The session that keeps the copy by now makes what is left.",
-    ReplacedError: "The process that has it by now makes what is left.",
-}
 
 
 def generate_command(
@@ -258,7 +252,7 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
-    elif (by_others := _MADE_BY_OTHERS.get(type(summary.stopped_by))) is not None:
+    elif (by_others := _made_by_others(summary.stopped_by)) is not None:
         typer.echo(by_others)
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
@@ -335,7 +329,7 @@ def _again(
         command += ["--group", options.coordinator.group] if options.coordinator.group is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
-    command += ["--copy-to", options.copy_to] if options.copy_to is not None else []
+    command += ["--copy-to", str(options.copy_to)] if options.copy_to is not None else []
     command += ["--copy-every", f"{options.copy_every:g}"] if options.copy_every != COPY_SECONDS else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--detach"] if options.detach else []
@@ -344,3 +338,10 @@ def _again(
     for other in options.reuse:
         command += ["--reuse", str(other)]
     return shlex.join(command)
+
+
+def _made_by_others(stopped_by: Exception | None) -> str | None:
+    """Who makes what is left of a run that another session has by now; None where nobody does."""
+    if isinstance(stopped_by, TakenOverError) and stopped_by.goes_on_elsewhere:
+        return "The session that keeps the copy by now makes what is left."
+    return "The process that has it by now makes what is left." if isinstance(stopped_by, ReplacedError) else None

@@ -173,8 +173,10 @@ def _print_status(console: Console, found: "api.Status") -> None:
     if found.spent.calls:
         typer.echo(f"\n{spent_line(found.spent)}")
     if found.copy is not None:
+        at = f"{found.copy_at:.19}".replace("T", " ")
         typer.echo(
-            f"Copy at {plain_line(found.copy.address)}, by the log of the last session: {behind_words(found.copy)}"
+            f"Copy at {plain_line(found.copy.address)}, by the log at {at} UTC: {behind_words(found.copy)}; what was done "
+            "without --copy-to since then is not in it"
         )
     for recipe, reason, count, detail in found.failures:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")

@@ -21,8 +21,8 @@ def newest_epoch(storage: Storage) -> Epoch | None:
         return None
     if (epoch := epoch_of(storage.get(names[-1]))) is None:
         raise CopyError(
-            f"{names[-1]} in the copy at {storage.address} is not whole, or of a newer clairgen; delete it if the process that "
-            "wrote it is gone"
+            f"{names[-1]} in the copy at {storage.address} is not whole, or of a newer clairgen; if it is damaged, use "
+            "clairgen restore with --accept-loss, and go on with a new place for --copy-to"
         )
     return epoch
 

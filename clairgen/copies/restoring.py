@@ -107,9 +107,7 @@ def restore(storage: Storage, directory: RunDirectory, *, accept_loss: bool = Fa
     if not is_restorable_into(directory):
         raise RunError(f"{directory.path} has a run, and a copy is restored into a new folder; name another for --run")
     for attempt in range(_TRIES):
-        epoch = newest_epoch(storage)
-        if epoch is None:
-            raise CopyError(f"there is no copy of a run at {storage.address}")
+        epoch = _epoch_of(storage, accept_loss=accept_loss)
         draft = directory.path / UNFINISHED
         shutil.rmtree(draft, ignore_errors=True)
         try:
@@ -122,11 +120,37 @@ def restore(storage: Storage, directory: RunDirectory, *, accept_loss: bool = Fa
             raise CopyError(f"{directory.path} cannot be written: {error.strerror}; check the disk") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        if newest_epoch(storage) == epoch and attempt:
+        if attempt and _epoch_of(storage, accept_loss=accept_loss) == epoch:
             break  # nobody has gone on with the copy and deleted what was being read
     raise CopyError(
         f"the copy at {storage.address} cannot be restored: no snapshot in it is whole, with all segments that it needs"
     )
+
+
+def _epoch_of(storage: Storage, *, accept_loss: bool) -> Epoch:
+    """The epoch to restore from; with `accept_loss`, where none can be read, what the newest list of a snapshot says of it.
+
+    Raises CopyError.
+    """
+    try:
+        epoch = newest_epoch(storage)
+    except CopyError:
+        if not accept_loss:
+            raise
+        epoch = None
+    if epoch is not None:
+        return epoch
+    snapshots = [(stream, base) for stream in streams_of(storage.names()) for base in reversed(stream.snapshots)]
+    if snapshots and not accept_loss:
+        raise CopyError(
+            f"the copy at {storage.address} is damaged: it lacks the record of whose it is; use clairgen restore with "
+            "--accept-loss, and go on with a new place for --copy-to"
+        )
+    for stream, base in snapshots:
+        listed = SnapshotParts.unsealed(storage.get(snapshot_name(stream.name, base)))
+        if listed is not None:
+            return Epoch(stream.epoch, f"restored from {stream.name}", listed.run, "", "", "")
+    raise CopyError(f"there is no copy of a run at {storage.address}")
 
 
 def _restored(storage: Storage, epoch: Epoch, draft: RunDirectory, *, accept_loss: bool) -> Restored | None:

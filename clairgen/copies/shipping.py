@@ -26,9 +26,10 @@ from clairgen.copies.objects import (
 )
 from clairgen.copies.small_files import SmallFiles
 from clairgen.copies.storage import Storage
-from clairgen.errors import TakenOverError
+from clairgen.errors import CopyError, TakenOverError
 from clairgen.store import RunDirectory
 from clairgen.store.write_ahead_log import CommittedPages, LogFollower, LogGapError
+from clairgen.wording import counted
 
 SNAPSHOT_FILE: Final = ".snapshot.partial"
 """The file in a run's folder that a snapshot is put together in."""
@@ -71,7 +72,8 @@ class Shipper:
         self._number, self._previous = 0, ""
         self._pending: bytes | None = None
         self._committed: CommittedPages | None = None
-        self._since_snapshot = self._snapshot_bytes = 0
+        self._since_snapshot = self._snapshot_bytes = self._base = 0
+        self._parts: list[str] = []
         self.is_restorable = False
         self._files.forget()
         self._follower.begin()
@@ -93,7 +95,14 @@ class Shipper:
         newest = newest_epoch(self._storage)
         if newest is None:
             raise TakenOverError(
-                f"the copy at {self._storage.address} was deleted while it was kept; nothing more is asked"
+                f"the copy at {self._storage.address} was deleted while it was kept; nothing more is asked",
+                goes_on_elsewhere=False,
+            )
+        if newest.run != self._epoch.run:
+            raise TakenOverError(
+                f"{self._storage.address} is the address of another run by now, of {newest.holder} since {newest.began_at}; "
+                "nothing more is asked: run the same command with an address of its own for --copy-to",
+                goes_on_elsewhere=False,
             )
         if newest.number != self._epoch.number or newest.token != self._epoch.token:
             raise TakenOverError(
@@ -132,6 +141,23 @@ class Shipper:
         self._previous = digest_of(self._pending)
         self._since_snapshot += len(self._pending)
         self._pending = None
+
+    def check_objects(self) -> None:
+        """If objects are gone that restoring needs, begin again from a snapshot, and raise CopyError.
+
+        A rule of the storage that deletes what is old does that, or somebody who makes room.
+        """
+        if not self.is_restorable:
+            return
+        names = set(self._storage.names(self._name))
+        needed = {snapshot_name(self._name, self._base), *self._parts}
+        needed |= {segment_name(self._name, number) for number in range(self._base + 1, self._number + 1)}
+        if gone := len(needed - names):
+            self._begin_stream()
+            raise CopyError(
+                f"the copy at {self._storage.address} lacks {counted(gone, 'object')} of those written to it, so it is made "
+                "again; see that nothing else deletes there"
+            )
 
     @property
     def has_long_log(self) -> bool:
@@ -193,7 +219,8 @@ class Shipper:
             parts=uploaded.parts,
         )
         self._put(snapshot_name(self._name, uploaded.base), listed.sealed())
-        self._snapshot_bytes = uploaded.database_bytes
+        self._snapshot_bytes, self._base = uploaded.database_bytes, uploaded.base
+        self._parts = [snapshot_name(self._name, uploaded.base, number) for number in range(1, len(uploaded.parts) + 1)]
         self.is_restorable = True
         self._delete_old()
 

@@ -6,6 +6,7 @@ An object is written whole under a name that is used once, since object stores n
 import asyncio
 import contextlib
 import os
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,10 @@ from clairgen.whole_files import write_whole
 
 _LONGEST_DETAIL: Final = 200
 _SEPARATOR: Final = "://"
+_CHAIN: Final = "::"  # of fsspec, whose first part urlsplit would take for all of the scheme
+_WITH_CONTAINER: Final = ("abfs", "abfss")  # abfs://container@account.dfs.core.windows.net/folder
+_LOCAL: Final = ("file", "local")
+_NO_FOLDER: Final = re.compile(r"~[^/]*|[A-Za-z][A-Za-z0-9+.-]+:(?=/|$)")  # a shell leaves --copy-to=~/copy as it is
 
 T = TypeVar("T")
 
@@ -45,19 +50,43 @@ class Storage(Protocol):
 
 
 def open_storage(address: str) -> Storage:
-    """The storage at a URL or in a folder. Raises ConfigError for an address with a secret, MissingExtraError."""
+    """The storage at a URL or in a folder.
+
+    Raises ConfigError for an address with a secret, or one that would lie elsewhere than it says; MissingExtraError.
+    """
     if _SEPARATOR not in address:
+        _check_folder(address)
         return FolderStorage(Path(address), address)
+    if _CHAIN in address:
+        raise ConfigError(
+            f"the address of the copy has {_CHAIN} in it; name one storage alone, such as s3://bucket/run"
+        )
     parts = urlsplit(address)
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    user, _, _ = parts.netloc.rpartition("@")
+    if (user and (parts.scheme not in _WITH_CONTAINER or ":" in user)) or parts.query or parts.fragment:
         where = f"{parts.scheme}{_SEPARATOR}{parts.netloc.rpartition('@')[2]}{parts.path}"
         raise ConfigError(
             f"the address of the copy has more than a place in it; name {where} alone, and give credentials by the environment, "
             "as the storage's own tools take them"
         )
-    if parts.scheme == "file":
+    if parts.scheme in _LOCAL:
+        if parts.netloc or not parts.path:
+            raise ConfigError(
+                f"{address} names no folder of this machine; write three slashes before it: file:///folder"
+            )
         return FolderStorage(Path(parts.path), address)
     return _RemoteStorage(address)
+
+
+def _check_folder(address: str) -> None:
+    """Raise ConfigError for what would be a folder of this machine, of all things, since a URL or a shell was mistaken."""
+    if not address:
+        raise ConfigError("the address of the copy is empty; name a folder or a URL for it")
+    if mistaken := _NO_FOLDER.match(address):
+        raise ConfigError(
+            f"the copy would be in a folder of this machine that is called {mistaken[0]}; write a URL with {_SEPARATOR}, the "
+            "whole path in place of ~, or ./ before such a folder"
+        )
 
 
 async def in_thread(work: Callable[[], T]) -> T:
@@ -134,7 +163,16 @@ class FolderStorage:
                 file.unlink(missing_ok=True)
                 for above in file.relative_to(self.folder).parents[:-1]:
                     with contextlib.suppress(OSError):  # not empty
-                        (self.folder / above).rmdir()
+                        _remove_folder(self.folder / above)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder that has nothing but what kills left of writing objects into it. Raises OSError for any other."""
+    left = list(folder.iterdir())
+    if all(path.name.startswith(".") and path.name.endswith(".partial") for path in left):
+        for path in left:
+            path.unlink()
+    folder.rmdir()
 
 
 class _RemoteStorage:

@@ -29,7 +29,7 @@ from clairgen.pipeline.coordinated import (
     shard_to_make,
     with_shard,
 )
-from clairgen.pipeline.copy_takeover import storage_of
+from clairgen.pipeline.copy_takeover import check_copy, storage_of
 from clairgen.pipeline.detaching import batches_that_go_on, check_detach, leaving, note_batches_of_others
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
@@ -105,7 +105,7 @@ class Options:
     detach: bool = False
     shard: TaskShard | LeasedShard | None = None
     coordinator: CoordinatorAddress | None = None
-    copy_to: str | None = None
+    copy_to: Path | str | None = None
     copy_every: float = COPY_SECONDS
     jobs: int | None = None
 
@@ -138,7 +138,7 @@ async def generate(
     async with coordinated(options.coordinator, config, roles, planned, progress.note, stop, runtime) as member:
         shard = await shard_to_make(member, options.shard, config, planned, run)
         options = replace(
-            options, shard=shard, copy_to=options.copy_to and with_shard(options.copy_to, shard, "--copy-to")
+            options, shard=shard, copy_to=options.copy_to and with_shard(str(options.copy_to), shard, "--copy-to")
         )
         return await _generate(
             config, roles, planned, Path(with_shard(str(run), shard, "--run")), options, progress, stop, runtime, member
@@ -177,10 +177,9 @@ async def _generate(
         runtime,
         log_texts=options.log_texts,
         drain_seconds=options.drain_seconds,
-        keeps_log=storage is not None,
     ) as held:
         store, stopping = held.store, Stop(stop)
-        copy = await held.stack.enter_async_context(keeping(held, storage, options.copy_every, stopping))
+        await check_copy(held, storage)
         shard = await shard_of_session(store, directory.path, named_part(options), config)
         if shard is not None and options.shard is None:
             progress.note(f"the run is shard {shard}, and goes on as that")
@@ -204,6 +203,8 @@ async def _generate(
             imports=imports,
         )
         directory.save_config(config_yaml(config))
+        # A command that is refused takes the copy from nobody, so all that may refuse it comes before.
+        copy = await held.stack.enter_async_context(keeping(held, storage, options.copy_every, stopping))
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)

@@ -28,8 +28,10 @@ from clairgen.pipeline.session import Session
 _LEAST_BEHIND: Final = 60.0
 _INTERVALS_BEHIND: Final = 10
 _LOOK_SECONDS: Final = 0.5
+_CHECK_SECONDS: Final = 60.0  # storages that delete what is old do so once a day, so a listing each minute is enough
 _LEAST_WAIT_SECONDS: Final = 0.05
 _CLOSE_SECONDS: Final = 5.0
+_STOPPED_SECONDS: Final = 10.0  # between two looks
 _PAUSE_SECONDS: Final = 1.0  # the filters of all pairs are one transaction
 
 T = TypeVar("T")
@@ -60,6 +62,7 @@ async def keeping(
         yield NoCopy()
         return
     epoch = await taken_over(held, storage)
+    await held.store.leave_log()
     shipper = Shipper(held.directory, storage, epoch)
     kept = RunCopy(held, storage, shipper, every, stop)
     held.progress.copy, held.store.copy.reached = kept.state, kept.reached
@@ -88,7 +91,9 @@ class RunCopy:
         self._wake = asyncio.Event()
         self._stepped = asyncio.Event()
         self._began = self._clock()
+        self._checked: float | None = self._began
         self._up_to: float | None = None
+        self._stopped = 0.0
         self._failing: str | None = None
         self._failures = 0
         self._taken_over: TakenOverError | None = None
@@ -128,6 +133,7 @@ class RunCopy:
     async def finish(self, stopped_by: RunStoppedError | UserError | None) -> RunStoppedError | UserError | None:
         """Bring the copy up to all that is committed, and say that it is; what stopped the session, which may be the copy."""
         wanted = went_on = self._clock()
+        self._checked = None
         written, most = self._shipper.bytes_written, most_behind(self._every)
         while self._taken_over is None and (self._up_to is None or self._up_to < wanted):
             if written != self._shipper.bytes_written:
@@ -170,11 +176,17 @@ class RunCopy:
             awaited[0].cancel()
 
     async def watch(self) -> None:
-        """Stop the session once the copy is too far behind, also while a call to its storage hangs, until cancelled."""
-        most = most_behind(self._every)
+        """Stop the session once the copy is too far behind, also while a call to its storage hangs, until cancelled.
+
+        Time in which the whole process was stopped, as a scheduler does it, does not count: nothing was committed in it.
+        """
+        most, loop = most_behind(self._every), asyncio.get_running_loop()
         while self._stop.error is None:
+            looked, looked_at = self._clock(), loop.time()
             await asyncio.sleep(_LOOK_SECONDS)
-            if self.behind_seconds > most and (self._up_to is not None or self._failing is not None):
+            if loop.time() - looked_at > _STOPPED_SECONDS:
+                self._stopped += self._clock() - looked
+            if self.behind_seconds - self._stopped > most and (self._up_to is not None or self._failing is not None):
                 self._stop.because_of(
                     CopyStoppedError(
                         f"the copy at {self._address} is {self.behind_seconds:,.0f} s behind, more than the {most:g} s that it "
@@ -207,6 +219,9 @@ class RunCopy:
         looked = self._clock()
         try:
             await self._do(self._shipper.ship)
+            if self._checked is None or looked - self._checked > _CHECK_SECONDS:
+                await self._do(self._shipper.check_objects)
+                self._checked = looked
             self._is_up_to(looked)
             if self._shipper.has_long_log:
                 await self._do(self._shipper.move_log)
@@ -229,7 +244,7 @@ class RunCopy:
 
     def _is_up_to(self, looked: float) -> None:
         if self._shipper.is_restorable:
-            self._up_to = looked
+            self._up_to, self._stopped = looked, 0.0
 
     async def _step_of_snapshot(self) -> None:
         if self._snapshot is None:

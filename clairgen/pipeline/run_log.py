@@ -96,11 +96,15 @@ class _Handler(RotatingFileHandler):
 
 @dataclass(frozen=True, slots=True)
 class LastSession:
-    """The last session according to the log: whether it is running, how it ended if it did, and its last counters."""
+    """The last session according to the log: whether it is running, how it ended if it did, and its last counters.
+
+    `counted_at` is the time of those in ISO 8601, where it is looked up.
+    """
 
     running: bool
     ended: str | None
     counters: Counters | None
+    counted_at: str | None = None
 
 
 def last_session(path: Path, now: datetime.datetime | None = None) -> LastSession | None:
@@ -109,10 +113,16 @@ def last_session(path: Path, now: datetime.datetime | None = None) -> LastSessio
     last = next(lines, None)
     if last is None:
         return None
-    counters = next(
-        (found for line in itertools.chain([last], lines) if (found := counters_of(line)) is not None), None
+    at, counters = next(
+        (
+            (str(line["at"]), found)
+            for line in itertools.chain([last], lines)
+            if (found := counters_of(line)) is not None
+        ),
+        (None, None),
     )
-    return session_after(last, counters, now or datetime.datetime.now(datetime.UTC))
+    session = session_after(last, counters, now or datetime.datetime.now(datetime.UTC))
+    return dataclasses.replace(session, counted_at=at)
 
 
 def session_after(last: Mapping[str, Any], counters: Counters | None, now: datetime.datetime) -> LastSession:

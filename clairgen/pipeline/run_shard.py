@@ -32,7 +32,8 @@ async def shard_of_session(
     known = await run_shard(store) if store is not None else None
     if known is not None and named is not None and known != named:
         raise RunError(
-            f"{run} is shard {known}, and shard {named} was asked for; give each shard a directory of its own"
+            f"{run} is shard {known}, and shard {named} was asked for; give each shard a directory of its own, and a "
+            "copy of its own if one is kept"
         )
     if known is None and named is not None and store is not None and await store.tasks.last_position():
         raise RunError(f"{run} is a run of all tasks and not shard {named}; name a new folder for --run")

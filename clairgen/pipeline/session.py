@@ -284,12 +284,8 @@ async def session(
     *,
     log_texts: bool = False,
     drain_seconds: float = DRAIN_SECONDS,
-    keeps_log: bool = False,
 ) -> AsyncIterator[Session]:
-    """Hold the run in `directory`: locked, logged, its store open for writing. Raises RunError if another process holds it.
-
-    With `keeps_log` the store's write-ahead log is left to what copies the run.
-    """
+    """Hold the run in `directory`: locked, logged, its store open for writing. Raises RunError if another process holds it."""
     raise_open_file_limit()
     with directory.locked():
         async with AsyncExitStack() as stack:
@@ -297,9 +293,7 @@ async def session(
             stack.callback(log.close)
             stack.push_async_callback(close_workers)
             progress.log_event, progress.log_texts = log.event, log_texts
-            store = await stack.enter_async_context(
-                writing(directory, progress.commit_seconds.add, keeps_log=keeps_log)
-            )
+            store = await stack.enter_async_context(writing(directory, progress.commit_seconds.add))
             tracing = open_traces(runtime, lambda sentence: progress.note(sentence, quotes=True), with_texts=log_texts)
             traces = await stack.enter_async_context(tracing)
             yield Session(directory, store, log, progress, stop, runtime, stack, drain_seconds, traces)

@@ -50,11 +50,10 @@ async def transaction(connection: aiosqlite.Connection) -> AsyncIterator[None]:
         raise
 
 
-async def open_writer(path: Path, *, keeps_log: bool = False) -> aiosqlite.Connection:
+async def open_writer(path: Path) -> aiosqlite.Connection:
     """Open for writing, creating and migrating the database as needed. Only the holder of the run's lock may do this.
 
-    On a shared file system no other process can use the database until `close_writer`. A connection that `keeps_log` leaves it
-    to others to move the write-ahead log into the database.
+    On a shared file system no other process can use the database until `close_writer`.
     """
     refuse_unsafe_file_system(path)
     with store_errors(path):
@@ -64,8 +63,6 @@ async def open_writer(path: Path, *, keeps_log: bool = False) -> aiosqlite.Conne
         try:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
-            if keeps_log:
-                await connection.execute("PRAGMA wal_autocheckpoint = 0")
             await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
             for name, (arguments, function) in FUNCTIONS.items():
                 await connection.create_function(name, arguments, function, deterministic=True)

@@ -78,20 +78,21 @@ class Store:
     segments: MetricSegments
     paused: Callable[[float], AbstractAsyncContextManager[bool]]
     """See `Writer.paused`; where nothing is written there is nothing to pause."""
+    leave_log: Callable[[], Awaitable[None]]
+    """See `Writer.leave_log`."""
     copy: CopyGate
 
 
 @asynccontextmanager
 async def writing(
-    run: RunDirectory, committed: Callable[[float], None] = lambda _seconds: None, *, keeps_log: bool = False
+    run: RunDirectory, committed: Callable[[float], None] = lambda _seconds: None
 ) -> AsyncIterator[Store]:
     """The store for writing; creates and migrates it as needed. Hold the run's lock around this.
 
-    `committed` is called with the seconds that each commit took. A store that `keeps_log` leaves it to what copies the run to
-    move the write-ahead log into the database.
+    `committed` is called with the seconds that each commit took.
     """
     async with AsyncExitStack() as stack:
-        connection = await open_writer(run.database, keeps_log=keeps_log)
+        connection = await open_writer(run.database)
         writer = await stack.enter_async_context(Writer(connection, run.database, committed))
         reader = Reader(await open_beside_writer(run.database), run.database)
         stack.push_async_callback(reader.close)
@@ -181,5 +182,6 @@ def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
         Revisions(reader, write),
         MetricSegments(reader),
         (lambda _seconds: contextlib.nullcontext(True)) if writer is None else writer.paused,
+        _kept_nowhere_else if writer is None else writer.leave_log,
         CopyGate(),
     )

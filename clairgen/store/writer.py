@@ -73,6 +73,10 @@ class Writer:
                 async for statements in groups:
                     await self._execute(statements)
 
+    async def leave_log(self) -> None:
+        """From now on leave it to what copies the run to move the write-ahead log into the database."""
+        await self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+
     @asynccontextmanager
     async def paused(self, wait_seconds: float) -> AsyncIterator[bool]:
         """Between two transactions: what is to be written waits for the block. False if the one under way lasted longer."""

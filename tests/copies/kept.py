@@ -15,7 +15,8 @@ async def shipping(run: Path, storage: Storage) -> AsyncIterator[tuple[Store, Sh
     """The store of a run, new or not, and what ships it in a new epoch."""
     directory = RunDirectory(run)
     directory.create()
-    async with writing(directory, keeps_log=True) as store:
+    async with writing(directory) as store:
+        await store.leave_log()
         await store.metadata.initialize("test")
         epoch = next_epoch(newest_epoch(storage), str(await store.metadata.get("run_id")), "2026-01-01T00:00:00+00:00")
         await store.metadata.put(f"{KNOWN}{epoch.copy}", tokens_text(epoch.token))

@@ -126,6 +126,23 @@ async def test_a_damaged_copy_is_restored_as_far_as_it_is_whole_if_that_is_accep
     assert await counted(run.path) == STATES - 3
 
 
+@pytest.mark.parametrize("content", [None, b"", b"damaged"])
+async def test_a_copy_without_a_whole_record_of_whose_it_is_is_restored_if_that_is_accepted(
+    copy: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    shutil.copytree(copy, tmp_path / "copy")
+    storage = FolderStorage(tmp_path / "copy")
+    if content is None:
+        storage.delete(storage.names("epochs"))
+    else:
+        storage.put("epochs/00000001", content)
+    run = RunDirectory(tmp_path / "run")
+    with pytest.raises(CopyError, match="restore with --accept-loss, and go on with a new place for --copy-to"):
+        restore(storage, run)
+    assert restore(storage, run, accept_loss=True).left_out == 0
+    assert await counted(run.path) == STATES
+
+
 async def test_a_snapshot_that_is_damaged_costs_nothing_while_the_one_before_is_whole(
     copy: Path, tmp_path: Path
 ) -> None:

@@ -198,6 +198,14 @@ async def test_a_copy_that_is_deleted_while_it_is_kept_stops_its_session(tmp_pat
             shipper.ship()
 
 
+async def test_a_copy_whose_address_another_run_took_names_no_session_to_go_on_with(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (_, shipper), shipping(tmp_path / "other", storage):
+        with pytest.raises(TakenOverError, match="is the address of another run by now") as raised:
+            shipper.ship()
+    assert not raised.value.goes_on_elsewhere
+
+
 async def test_a_commit_larger_than_memory_may_hold_begins_a_new_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

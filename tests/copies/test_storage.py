@@ -57,6 +57,44 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(address: str) -> N
     assert "me@" not in str(raised.value)
 
 
+def test_what_kills_left_goes_with_the_last_object_of_a_folder(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    for name in ("old/1", "old/2", "new/1"):
+        storage.put(name, b"")
+    for left in (tmp_path / "old" / ".2.77.partial", tmp_path / "new" / ".2.78.partial"):
+        left.write_bytes(b"half")
+    storage.delete(["old/1"])
+    assert (tmp_path / "old" / ".2.77.partial").exists()
+    storage.delete(["old/2"])
+    assert not (tmp_path / "old").exists()
+    assert (tmp_path / "new" / ".2.78.partial").exists()
+
+
+@pytest.mark.parametrize("address", ["", "~/copy", "~me/copy", "s3:/bucket/run", "file:/folder", "file://folder/copy"])
+def test_what_would_be_a_folder_elsewhere_than_it_says_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError):
+        open_storage(address)
+
+
+@pytest.mark.parametrize("address", ["./s3:/x", "run 12:30/copy", "./~/copy", "a/~b", "local:///folder"])
+def test_other_folders_are_folders(address: str) -> None:
+    assert isinstance(open_storage(address), FolderStorage)
+
+
+@pytest.mark.parametrize(
+    "address", ["simplecache::s3://key:secret@b/r", "abfs://c:secret@account/r", "abfs://c@a/r?secret"]
+)
+def test_neither_a_chain_nor_a_container_hides_a_secret(address: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        open_storage(address)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_container_before_its_account_is_no_user() -> None:
+    with pytest.raises(CopyError, match="needs the package of its protocol"):
+        open_storage("abfs://container@account.dfs.core.windows.net/run")
+
+
 @pytest.mark.parametrize("address", ["s4://bucket/run", "s3://bucket/run"])
 def test_a_protocol_without_its_package_is_one_sentence(address: str) -> None:
     with pytest.raises(CopyError, match=address):

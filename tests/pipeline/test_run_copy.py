@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from clairgen import api
+from clairgen.copies.epochs import newest_epoch
 from clairgen.copies.storage import FolderStorage
-from clairgen.errors import ConfigError, CopyError, CopyStoppedError, DrainedError
+from clairgen.errors import ConfigError, CopyError, CopyStoppedError, DrainedError, RunError
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import last_session
 from clairgen.store import RunDirectory, Vote, reading
+from clairgen.task_shard import TaskShard
 from tests.batch_provider import BatchProvider
 from tests.batch_trials import Trial
 from tests.cli.commands import clairgen
@@ -86,7 +88,8 @@ async def test_the_copy_has_what_is_done_after_the_last_answer(tmp_path: Path) -
         assert session.counters.copy is not None
         assert session.counters.copy.failures == 0
         shown = (await clairgen("status", run)).out
-        assert f"Copy at {tmp_path}/copy, by the log of the last session: 0 s behind" in shown
+        at = f"{session.counted_at:.19}".replace("T", " ")
+        assert f"Copy at {tmp_path}/copy, by the log at {at} UTC: 0 s behind; what was done without --copy-to" in shown
 
 
 async def test_ctrl_c_completes_the_copy(tmp_path: Path) -> None:
@@ -109,6 +112,8 @@ async def test_what_would_be_no_copy_or_no_estimate_is_refused(tmp_path: Path) -
         settings.write_text(config_text(endpoint.url, tasks))
         with pytest.raises(ConfigError, match="would be in the run directory itself"):
             await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "run" / "copy")
+        with pytest.raises(ConfigError, match="would be inside of its copy"):
+            await kept(endpoint.url, tasks, tmp_path / "copy" / "run", tmp_path / "copy")
         command: list[str | Path] = ["generate", settings, "--copy-to", tmp_path / "copy", "--run"]
         assert (await clairgen(*command, tmp_path / "run", "--dry-run")).code == 0
         await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy")
@@ -143,6 +148,49 @@ async def test_a_session_whose_copy_was_taken_over_stops_asking(tmp_path: Path) 
     async with reading(RunDirectory(tmp_path / "run")) as store:
         statuses = await store.pairs.statuses()
     assert sum(counts.get("pending", 0) for counts in statuses.values()) > 0
+
+
+async def test_a_command_that_is_refused_takes_the_copy_from_nobody(tmp_path: Path) -> None:
+    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(12)), str(tmp_path / "copy")
+    others = write_tasks(tmp_path / "others.jsonl", questions(20))
+    async with ScriptedEndpoint(played) as endpoint:
+        settings = config(endpoint.url, tasks)
+
+        async def shard(run: str, number: int) -> Summary:
+            options = Options(shard=TaskShard(number, 2), copy_to=copy, copy_every=EVERY)
+            return await generate(settings, tmp_path / run, options)
+
+        await shard("first", 1)
+        before = newest_epoch(FolderStorage(Path(copy)))
+        with pytest.raises(RunError, match="is shard 1/2, and shard 2/2 was asked for"):
+            await shard("second", 2)
+        with pytest.raises(RunError, match="the tasks changed"):
+            await kept(endpoint.url, others, tmp_path / "third", copy)
+        assert newest_epoch(FolderStorage(Path(copy))) == before
+        assert (await shard("first", 1)).stopped_by is None
+
+
+async def test_a_session_without_the_copy_that_its_run_has_says_so(tmp_path: Path) -> None:
+    tasks, progress = write_tasks(tmp_path / "tasks.jsonl", questions(2)), Progress()
+    async with ScriptedEndpoint(played) as endpoint:
+        await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy")
+        await generate(config(endpoint.url, tasks), tmp_path / "run", progress=progress)
+    assert [note for note in progress.notes if "has a copy, which this session does not bring up to date" in note]
+
+
+async def test_a_copy_that_something_else_deletes_from_is_not_called_complete_before_it_is(tmp_path: Path) -> None:
+    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(12)), tmp_path / "copy"
+    async with ScriptedEndpoint(slowly) as endpoint:
+        running = asyncio.create_task(kept(endpoint.url, tasks, tmp_path / "run", copy))
+        while len(endpoint.asked) < 10:  # noqa: ASYNC110 - an endpoint sends no signal
+            await asyncio.sleep(0.02)
+        shutil.rmtree(copy / "00000001-0001" / "snapshots")
+        summary, progress = await running
+    assert summary.stopped_by is None
+    assert [note for note in progress.notes if "of those written to it, so it is made again" in note]
+    assert progress.notes[-1] == f"the copy at {copy} is complete"
+    restored = await clairgen("restore", copy, "--run", tmp_path / "restored")
+    assert "36 answers and 24 pairs" in restored.out, restored.err
 
 
 async def test_a_storage_that_fails_is_said_and_stops_the_session_when_too_much_would_be_lost(
@@ -197,6 +245,24 @@ async def test_a_storage_that_hangs_stops_the_session_too(tmp_path: Path, monkey
     released.set()
     assert isinstance(summary.stopped_by, CopyStoppedError)
     assert "s behind, more than the 60 s that it may be, so nothing more is asked" in str(summary.stopped_by)
+
+
+async def test_a_process_that_was_stopped_for_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clairgen.pipeline.run_copy._STOPPED_SECONDS", 0.7)
+    tasks, ahead = write_tasks(tmp_path / "tasks.jsonl", questions(20)), [0.0]
+
+    def stopping(request: dict[str, Any]) -> Reply:
+        if len(endpoint.asked) == 20:
+            time.sleep(0.8)  # all that runs in this process waits
+            ahead[0] = 100.0
+        return slowly(request)
+
+    async with ScriptedEndpoint(stopping) as endpoint:
+        options = Options(copy_to=str(tmp_path / "copy"), copy_every=EVERY)
+        runtime = Runtime(clock=lambda: time.monotonic() + ahead[0])
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", options, runtime=runtime)
+    assert len(endpoint.asked) == 60
+    assert summary.stopped_by is None
 
 
 async def test_a_storage_that_fails_at_the_start_costs_nothing(tmp_path: Path) -> None:
