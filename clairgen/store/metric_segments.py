@@ -296,10 +296,9 @@ def _kept_and_stale(
 
 def _segment(**values: Any) -> Segment:  # noqa: ANN401 - whatever a manifest says
     """A segment of a manifest; raises ValueError for a file that is not in its folder."""
-    found = Segment(**values)
-    if not isinstance(found.file, str) or not _NAME.fullmatch(found.file):
-        raise ValueError(found.file)
-    return found
+    if not _NAME.fullmatch(values["file"]):
+        raise ValueError(values["file"])
+    return Segment(**values)
 
 
 def _is_whole(folder: Path, known: _Manifest) -> bool:
