@@ -19,7 +19,7 @@ from clairgen.store.index_search import (
 from clairgen.store.index_sync import syncing
 from clairgen.store.judgements import JudgeOpinions, JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
-from clairgen.store.metric_segments import SegmentFolder, write_columns
+from clairgen.store.metric_segments import SegmentFolder
 from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
@@ -46,7 +46,7 @@ from clairgen.store.shard_stores import reading_shards, shards_in_words
 from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
-from clairgen.store.store import Store, migrate, reading, short_write, writing
+from clairgen.store.store import Store, migrate, reading, short_write, write_columns, writing
 from clairgen.store.tasks import PendingTask
 from clairgen.store.votes import (
     CastVote,

@@ -5,7 +5,6 @@ those segments are written again; all of them are for a new filter set. `manifes
 process that is killed leaves the former ones in force. The folder can be deleted at any time, and is never the truth.
 """
 
-import asyncio
 import json
 import re
 from bisect import bisect_left
@@ -222,19 +221,6 @@ class MetricSegments:
             batches.append(_batch(found))
             after, rows = found[-1]["position"], rows - len(found)
         return pa.Table.from_batches(batches) if batches else None
-
-
-def write_columns(path: Path) -> None:
-    """Bring the segments of the run in a folder up to date, in a process of its own."""
-
-    async def work() -> None:
-        from clairgen.store.store import reading  # which has the segments as a part
-
-        run = RunDirectory(path)
-        async with reading(run, snapshot=True) as store, store.segments.updated(run, store.pairs.cost_usd):
-            pass
-
-    asyncio.run(work())
 
 
 def _batch(rows: Sequence[Sequence[Any]]) -> "pa.RecordBatch":

@@ -156,6 +156,17 @@ async def _short_write(run: RunDirectory, work: Callable[[Store], Awaitable[T]])
     return result
 
 
+def write_columns(path: Path) -> None:
+    """Bring the metric segments of the run in a folder up to date, in a process that has no event loop yet."""
+
+    async def work() -> None:
+        run = RunDirectory(path)
+        async with reading(run, snapshot=True) as store, store.segments.updated(run, store.pairs.cost_usd):
+            pass
+
+    asyncio.run(work())
+
+
 async def _refuse(*_: Statement) -> None:
     raise StoreError("this store was opened for reading")
 
