@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -130,7 +131,7 @@ async def test_closed_streams_are_never_taken_for_a_file_of_the_run(tmp_path: Pa
         done = await interpreter("generate", config, "--run", run, shell_prefix="exec <&- >&- 2>&-", environment=LIVE)
     assert done.code == 0
     assert await made(run) == {"clair": {"made": 3}, "stronger-preferred": {"made": 3}}
-    assert (run / "lock").read_bytes().strip().isdigit()
+    assert re.fullmatch(rb"\d+ \S+\n", (run / "lock").read_bytes())  # process and host
     assert b"pairs made" not in b"".join(file.read_bytes() for file in run.iterdir())
 
 

@@ -134,7 +134,7 @@ async def test_only_answers_reach_reviser_judge_and_export(tmp_path: Path, strea
             assert parts == {"role", "content"}
     thought = {role.role: role.thought for role in (await api.status(run)).roles}
     forms = len(FORMS) - streams  # there is no stream with `reasoning_details` here
-    assert thought["target"] == 2 * forms + len(NO_ANSWER)  # a second answer is not wanted where the first one is none
+    assert thought["target"] == 2 * (forms + len(NO_ANSWER))  # both answers to each prompt
     assert thought["reviser"] == len(FORMS | WITHOUT)
 
 

@@ -277,6 +277,11 @@ async def test_its_description_is_published(tmp_path: Path) -> None:
             "/api/jobs/{job}/archive",
             "/api/uploads",
             "/api/uploads/{name}",
+            "/api/coordinator",
+            "/api/coordinator/groups/{group}/join",
+            "/api/coordinator/groups/{group}/leave",
+            "/api/coordinator/groups/{group}/runs/{run_id}/free",
+            "/api/coordinator/servers",
         }
         assert list(described["paths"]["/api/runs/{run}/events"]["get"]["responses"]["200"]["content"]) == [
             "text/event-stream"
