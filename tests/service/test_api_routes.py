@@ -282,6 +282,10 @@ async def test_its_description_is_published(tmp_path: Path) -> None:
             "/api/coordinator/groups/{group}/leave",
             "/api/coordinator/groups/{group}/runs/{run_id}/free",
             "/api/coordinator/servers",
+            "/api/coordinator/groups/{group}/beat",
+            "/api/coordinator/groups/{group}/claim",
+            "/api/coordinator/groups/{group}/forget",
+            "/api/coordinator/servers/withdraw",
         }
         assert list(described["paths"]["/api/runs/{run}/events"]["get"]["responses"]["200"]["content"]) == [
             "text/event-stream"
