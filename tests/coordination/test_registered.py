@@ -87,7 +87,7 @@ async def test_a_run_asks_the_servers_that_there_are_at_any_moment(tmp_path: Pat
         return Reply(played(request).body, delay_seconds=0.02)
 
     async with ScriptedEndpoint(slowly) as first, ScriptedEndpoint(slowly) as second:
-        target = {"endpoints": [f"registered:{folder}"], "concurrency": 2}
+        target = {"endpoints": [f"registered:{folder}"], "concurrency": 2, "patience_seconds": 60}
         settings = config(first.url, tasks, recipes=["stronger-preferred"], target=target)
         runtime = Coordinated(tmp_path / "unused").runtime()
         running = asyncio.create_task(generate(settings, tmp_path / "run", runtime=runtime))
