@@ -186,7 +186,7 @@ class Pool:
         failing = [breaker.failing_since for breaker in usable if breaker.failing_since is not None]
         limited = [breaker.rate_limited_since for breaker in usable if breaker.rate_limited_since is not None]
         patience = self._patience_seconds
-        all_fail, all_limited = len(failing) == len(usable), len(limited) == len(usable)
+        all_fail, all_limited = len(failing) == len(usable), 0 < len(limited) == len(usable)
         if self._coming is not None and not usable:
             all_fail, failing = True, [self._note_without(now)]
         failing_too_long = all_fail and now - max(failing, default=0.0) > patience

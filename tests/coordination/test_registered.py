@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ async def test_a_run_asks_the_servers_that_there_are_at_any_moment(tmp_path: Pat
         target = {"endpoints": [f"registered:{folder}"], "concurrency": 2, "patience_seconds": 60}
         settings = config(first.url, tasks, recipes=["stronger-preferred"], target=target)
         runtime = Coordinated(tmp_path / "unused").runtime()
+        runtime = replace(runtime, clock=lambda: time.monotonic() + 100_000)  # a machine that has been up for a day
         running = asyncio.create_task(generate(settings, tmp_path / "run", runtime=runtime))
         one, other = (ModelServer(model=TARGET, url=endpoint.url) for endpoint in (first, second))
 
@@ -101,8 +103,11 @@ async def test_a_run_asks_the_servers_that_there_are_at_any_moment(tmp_path: Pat
                 while asked(endpoint) < count:  # noqa: ASYNC110 - what another one sends
                     await asyncio.sleep(0.01)
 
-        await asyncio.sleep(0.1)
+        while not (tmp_path / "run" / "run.log").exists():  # noqa: ASYNC110 - the run begins without a server
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
         assert asked(first) == 0
+        assert not running.done()
         await registry.announce(one)
         await until_asked(first, 20)
         await registry.announce(other)

@@ -376,7 +376,7 @@ async def test_a_killed_run_has_no_answer_scored_twice(tmp_path: Path) -> None:
         settings = given(endpoint, tmp_path, {"reward-model": REWARD}, by="reward-model", samples=12)
         config_path.write_text(config_yaml(settings))
         async with forked("generate", config_path, "--run", run) as running:
-            while scored_from(0).total() <= 10:
+            while scored_from(0).total() <= 10 or not committed():
                 assert running.returncode is None
                 await asyncio.sleep(0.02)
             running.send_signal(signal.SIGKILL)
