@@ -16,7 +16,12 @@ def write_whole(file: Path, content: str | bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(file.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Put the names of the files in a folder on disk. Raises OSError."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

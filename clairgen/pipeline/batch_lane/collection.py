@@ -15,6 +15,7 @@ from clairgen.inference.batch_lines import request_line
 from clairgen.pipeline.model_requests import Request
 from clairgen.records import Completion
 from clairgen.store import Call
+from clairgen.whole_files import sync_folder
 
 _BYTES_PER_TOKEN: Final = 4
 Outcome = Completion | RequestError | None
@@ -65,11 +66,7 @@ class Collection:
         self._stream.close()
         self._stream = None
         self._partial.replace(self.file)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.folder)
 
     def discard(self) -> None:
         """Forget the file."""
