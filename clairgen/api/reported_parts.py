@@ -1,7 +1,6 @@
 """Opens what a report is about: a run, or the shards in a folder as one run, with the figures of many pairs in columns."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -97,7 +96,7 @@ async def _write_columns(directories: Sequence[RunDirectory]) -> None:
 
     Those whose process failed or was killed are left to this one, which needs them next and says what is wrong with a run.
     """
-    workers = Workers(time_limit_seconds=_TIME_LIMIT_SECONDS, most=min(os.cpu_count() or 1, len(directories)))
+    workers = Workers(time_limit_seconds=_TIME_LIMIT_SECONDS)
 
     async def write(directory: RunDirectory) -> None:
         with suppress(RequestFailedError, RuntimeError, OSError):
