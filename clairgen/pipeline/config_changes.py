@@ -17,14 +17,14 @@ from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.installed import __version__
 from clairgen.pipeline.import_pairs import OpenedSource, begun_import, import_into
-from clairgen.pipeline.ingest import IngestState, ingest, ingest_state, same_source, source_facts
+from clairgen.pipeline.ingest import IngestState, ingest, ingest_state, source_facts
 from clairgen.pipeline.plans import TEMPLATE_FACT, PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import refilter
 from clairgen.pipeline.run_shard import stored_part
 from clairgen.records import Sampling
 from clairgen.store import Plan, Store
-from clairgen.store.metadata import TOKENIZER
+from clairgen.store.metadata import TOKENIZER, same_source
 
 _DECIDED_ELSEWHERE: Final = frozenset({"recipes", "rubric", "seed", "tasks", "import", "filters", "tokenizer"})
 _SENT: Final = frozenset(

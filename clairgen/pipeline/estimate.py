@@ -30,13 +30,14 @@ from clairgen.pipeline.detaching import check_detach
 from clairgen.pipeline.expected_requests import ExpectedRequests, RequestForecast
 from clairgen.pipeline.generate import Options, named_budget, named_part, other_run
 from clairgen.pipeline.import_pairs import OpenedSource, open_imports
-from clairgen.pipeline.ingest import ingest_state, same_source
+from clairgen.pipeline.ingest import ingest_state
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.run_shard import part_of, shard_of_session, stored_part
 from clairgen.pipeline.task_survey import ImportSurvey, TaskSurvey
 from clairgen.records import Task, Usage
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Spent, Store, UsageSample, reading
+from clairgen.store.metadata import same_source
 from clairgen.wording import counted, one_line_repr
 
 ENOUGH = 20

@@ -14,7 +14,7 @@ from clairgen.errors import DrainedError, InputError
 from clairgen.records import Task
 from clairgen.sources import BadRow
 from clairgen.store import SourceIndex, Statement, Store, metadata_row
-from clairgen.store.metadata import SOURCE
+from clairgen.store.metadata import SOURCE, same_source
 from clairgen.tasks import Row, read_tasks
 
 _ROWS_PER_COMMIT = 2000
@@ -58,11 +58,6 @@ def source_facts(source: TaskSource, seed: int, known: dict[str, Any] | None = N
     if source.path is not None:
         facts |= _file_facts(source.path, known or {})
     return facts
-
-
-def same_source(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two sources have the same rows; a file that was only touched or moved has."""
-    return {**one, "touched": None} == {**other, "touched": None}
 
 
 async def ingest(

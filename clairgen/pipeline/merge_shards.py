@@ -15,7 +15,7 @@ from clairgen.installed import __version__
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.budget_limit import BudgetLimit, remembered_limit, remembered_row
 from clairgen.pipeline.config_changes import CONFIGURED_FILTERS
-from clairgen.pipeline.ingest import IngestState, ingest_state, same_source, state_row
+from clairgen.pipeline.ingest import IngestState, ingest_state, state_row
 from clairgen.pipeline.refilter import UNSETTLED, filter_again, refilter, settle_run_filters, unsettled_rows
 from clairgen.pipeline.run_shard import MERGED
 from clairgen.store import (
@@ -34,7 +34,7 @@ from clairgen.store import (
     shard_facts,
     writing,
 )
-from clairgen.store.metadata import SHARD, TOKENIZER
+from clairgen.store.metadata import SHARD, TOKENIZER, same_source
 from clairgen.task_shard import TaskShard
 from clairgen.wording import counted
 

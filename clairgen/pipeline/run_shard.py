@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, RunError
-from clairgen.pipeline.ingest import IngestState, ingest_state, same_source
+from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.records import Task
 from clairgen.store import Store, run_shard
-from clairgen.store.metadata import SHARD
+from clairgen.store.metadata import SHARD, same_source
 from clairgen.task_shard import TaskShard
 
 MERGED: Final = "merged:"

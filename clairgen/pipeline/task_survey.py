@@ -9,11 +9,12 @@ from clairgen.config.models import RunConfig
 from clairgen.keys import digest, messages_json
 from clairgen.pipeline.import_pairs import OpenedSource, begun_import, new_state
 from clairgen.pipeline.import_state import ImportState
-from clairgen.pipeline.ingest import IngestState, bad_row_error, conflicting_row, no_tasks_error, same_source
+from clairgen.pipeline.ingest import IngestState, bad_row_error, conflicting_row, no_tasks_error
 from clairgen.records import Message, Task
 from clairgen.row_pairs import RowPair, count_left_out
 from clairgen.sources import BadRow
 from clairgen.store import Store
+from clairgen.store.metadata import same_source
 from clairgen.tasks import TASK_ID_DIGITS, Row, read_tasks
 
 _ALL = 2**62

@@ -118,6 +118,11 @@ class Metadata:
         await self._write(*statements)
 
 
+def same_source(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two sources of tasks, by what identifies their rows, have the same; a file that was only touched or moved has."""
+    return {**one, "touched": None} == {**other, "touched": None}
+
+
 def metadata_row(key: str, value: str) -> Statement:
     """The statement that stores a value."""
     return "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value)

@@ -12,7 +12,7 @@ from clairgen.config.differences import differences, sentence
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.store.directory import RunDirectory, runs_inside
-from clairgen.store.metadata import SHARD, SOURCE, TOKENIZER, Plan
+from clairgen.store.metadata import SHARD, SOURCE, TOKENIZER, Plan, same_source
 from clairgen.store.store import Store, reading
 from clairgen.task_shard import TaskShard
 
@@ -126,8 +126,8 @@ def require_same_run(one: ShardFacts, other: ShardFacts) -> None:
     if one.source is None or other.source is None:
         return
     keys = ("rows", "duplicates", "bad_rows") if one.has_all_tasks and other.has_all_tasks else ()
-    sources = ({**facts["source"], "touched": None} for facts in (one.source, other.source))
-    if next(sources) != next(sources) or any(one.source[key] != other.source[key] for key in keys):
+    is_same = same_source(one.source["source"], other.source["source"])
+    if not is_same or any(one.source[key] != other.source[key] for key in keys):
         raise RunError(
             f"{other.path} has other tasks than {one.path}: its source was another one, or has changed; only shards of one "
             "source go together"
