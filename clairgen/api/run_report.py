@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clairgen.api.reported_parts import reported_parts
-from clairgen.api.run_status import summed_counts
 from clairgen.errors import InputError, RunError
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
@@ -17,7 +16,7 @@ from clairgen.pipeline.import_state import import_states
 from clairgen.pipeline.source_runs import TRAJECTORIES, NamedRun, source_runs
 from clairgen.reporting.recipe_report import ReportedPart, recipe_report
 from clairgen.reporting.report import RecipeReport
-from clairgen.store import Plan, RunDirectory, Store
+from clairgen.store import Plan, RunDirectory, Store, summed_counts
 from clairgen.store.metadata import TOKENIZER
 
 if TYPE_CHECKING:

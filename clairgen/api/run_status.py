@@ -1,7 +1,6 @@
 """Where a run stands: its counts, or what is cheap to read again and again. Reads, also while the run goes on."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from clairgen.store import (
     reading,
     run_shard,
     runs_inside,
+    summed_counts,
 )
 from clairgen.task_shard import TaskShard
 from clairgen.wording import counted, one_line_repr
@@ -181,15 +181,6 @@ def _together(folder: Path, shards: Sequence[Status]) -> Status:
         evaluations=[],
         batches=[batch for one in shards for batch in one.batches],
     )
-
-
-def summed_counts(counts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
-    """Counts by recipe and status or reason, of several runs together."""
-    found = defaultdict[str, Counter[str]](Counter)
-    for one in counts:
-        for name, numbers in one.items():
-            found[name] += Counter(numbers)
-    return {name: dict(numbers) for name, numbers in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
 from clairgen.store.metric_segments import SegmentFolder
 from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
-from clairgen.store.pairs import Failure
+from clairgen.store.pairs import Failure, summed_counts
 from clairgen.store.review_queues import QueueProgress, ReviewQueue
 from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, revision_pair_id
 from clairgen.store.scores import ScoreNumbers, ScoreReply
@@ -151,6 +151,7 @@ __all__ = [
     "shard_folder",
     "shards_in_words",
     "short_write",
+    "summed_counts",
     "syncing",
     "vote_numbers",
     "voter_fault",

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -270,3 +270,12 @@ class Pairs:
                 finding = Finding(row["filter"], FilterAction(row["action"]), row["reason"], row["value"])
                 found[row["pair_id"]] = (*found.get(row["pair_id"], ()), finding)
         return found
+
+
+def summed_counts(counts: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """Counts by recipe and status or reason, of several runs together."""
+    found = defaultdict[str, Counter[str]](Counter)
+    for one in counts:
+        for name, numbers in one.items():
+            found[name] += Counter(numbers)
+    return {name: dict(numbers) for name, numbers in found.items()}

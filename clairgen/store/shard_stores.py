@@ -6,7 +6,7 @@ what an export and lint read is there: anything else of such a store is an Attri
 
 import contextlib
 import heapq
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
@@ -20,7 +20,7 @@ from clairgen.store.advice import Advice, AdviceNumbers
 from clairgen.store.completions import Completions, Thoughts
 from clairgen.store.directory import runs_inside
 from clairgen.store.metadata import SOURCE, TOKENIZER, FilterSets, Metadata, Plan
-from clairgen.store.pairs import Pairs
+from clairgen.store.pairs import Pairs, summed_counts
 from clairgen.store.revisions import HUMAN_REVISION, Revision, Revisions
 from clairgen.store.scores import Scores
 from clairgen.store.shard_folder import (
@@ -172,11 +172,7 @@ class _Pairs(Pairs):
         return RunFilters(settings.of(recipe), revises=plan.revises)
 
     async def statuses(self, limit: int | None = None) -> dict[str, dict[str, int]]:
-        found = defaultdict[str, Counter[str]](Counter)
-        for store in self._shards:
-            for recipe, counts in (await store.pairs.statuses(limit)).items():
-                found[recipe] += Counter(counts)
-        return {recipe: dict(counts) for recipe, counts in found.items()}
+        return summed_counts([await store.pairs.statuses(limit) for store in self._shards])
 
     async def made_with_ids(self, ids: Iterable[str]) -> AsyncIterator[StoredPair]:
         wanted = list(ids)

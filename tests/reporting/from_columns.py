@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from clairgen.api.run_status import summed_counts
 from clairgen.records import StoredPair
 from clairgen.reporting.recipe_report import ReportedPart, recipe_report
 from clairgen.reporting.report import RecipeReport
-from clairgen.store import RunDirectory, reading
+from clairgen.store import RunDirectory, reading, summed_counts
 
 
 async def reports_from_columns(
