@@ -175,11 +175,11 @@ class _Pairs(Pairs):
         return summed_counts([await store.pairs.statuses(limit) for store in self._shards])
 
     async def made_with_ids(self, ids: Iterable[str]) -> AsyncIterator[StoredPair]:
-        wanted = list(ids)
+        wanted = dict.fromkeys(ids)
         for store in self.nearest:
-            async for stored in store.pairs.made_with_ids(wanted):
+            async for stored in store.pairs.made_with_ids(list(wanted)):
                 yield stored
-                wanted.remove(stored.id)
+                del wanted[stored.id]
             if not wanted:
                 return
 
