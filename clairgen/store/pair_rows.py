@@ -171,23 +171,17 @@ def pair_without_texts(row: MeasuresRow, findings: tuple[Finding, ...]) -> Store
         outcome: Pair | Undecided = Pair(row.task_id, row.recipe, _NO_ANSWER, _NO_ANSWER)
     else:
         outcome = Undecided(row.task_id, row.recipe, ParseStatus(row.parse_status), (_NO_ANSWER,))
-    contrast = None
-    if row.levenshtein is not None and row.metrics_version == METRICS_VERSION:
-        contrast = Contrast(row.levenshtein, row.jaccard, row.length_ratio, row.tokenizer)
-    return StoredPair(row.id, Task(row.task_id, ()), outcome, contrast, findings, None, row.filter_set)
+    return StoredPair(row.id, Task(row.task_id, ()), outcome, _contrast(row), findings, None, row.filter_set)
 
 
 def stored_pair(row: PairRow, findings: tuple[Finding, ...], scores: tuple[Score, ...] = ()) -> StoredPair:
     """The pair of a row of SELECT_PAIRS."""
-    contrast = None
-    if row.levenshtein is not None and row.metrics_version == METRICS_VERSION:
-        contrast = Contrast(row.levenshtein, row.jaccard, row.length_ratio, row.tokenizer)
     objective = row.objective
     return StoredPair(
         row.id,
         Task(row.task_id, messages_of(row.prompt)),
         _outcome(row, scores),
-        contrast,
+        _contrast(row),
         findings,
         None if objective is None else Variant(objective),
         row.filter_set,
@@ -263,6 +257,13 @@ def no_findings_row(identity: str, filter_set: int) -> Statement:
 def drop_reason(findings: Sequence[Finding]) -> str | None:
     """The reason that a pair is counted under when it is dropped: the first in the order of the filters."""
     return next((finding.reason for finding in findings if finding.action is FilterAction.DROP), None)
+
+
+def _contrast(row: PairRow | MeasuresRow) -> Contrast | None:
+    """The stored contrast; None where there is none by this version of the metrics."""
+    if row.levenshtein is None or row.metrics_version != METRICS_VERSION:
+        return None
+    return Contrast(row.levenshtein, row.jaccard, row.length_ratio, row.tokenizer)
 
 
 def _outcome(row: PairRow, scores: tuple[Score, ...]) -> Pair | Undecided:
