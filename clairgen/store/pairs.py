@@ -163,36 +163,22 @@ class Pairs:
         self, recipe: str, lost_by: Sequence[str] | None = None, page: int = _PAGE
     ) -> AsyncGenerator[tuple[int, StoredPair], None]:
         """The same with their positions; `page` is how many are in memory."""
-        after = 0
-        where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        if lost_by is not None:
-            where += f" AND ({LOST_BY} IS NULL OR {LOST_BY} IN (SELECT value FROM json_each(?)))"
-        given = () if lost_by is None else (json.dumps(lost_by),)
-        sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT ?"
-        while rows := await self._reader.rows(sql, (recipe, after, *given, page)):
+        async for rows in self._pages(SELECT_PAIRS, recipe, page, lost_by):
             for row, stored in zip(rows, await self._stored(rows), strict=True):
                 yield row["position"], stored
-            after = rows[-1]["position"]
 
     async def without_texts(self, recipe: str) -> AsyncIterator[StoredPair]:
         """The same, with empty answers and no prompt, for what goes by measures and findings; no text is read."""
-        after = 0
-        where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        sql = f"{SELECT_MEASURES} {where} ORDER BY p.position LIMIT {_PAGE_WITHOUT_TEXTS}"
-        while rows := [MeasuresRow._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
+        async for page in self._pages(SELECT_MEASURES, recipe, _PAGE_WITHOUT_TEXTS):
+            rows = [MeasuresRow._make(row) for row in page]
             findings = await self._findings(rows)
             for row in rows:
                 yield pair_without_texts(row, findings.get(row.id, ()))
-            after = rows[-1].position
 
     async def figures(self, recipe: str) -> AsyncIterator[list[PairFigures]]:
         """What reports count of all made pairs of a recipe, in the order of their tasks, without texts; a page at a time."""
-        after = 0
-        where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        sql = f"{SELECT_FIGURES} {where} ORDER BY p.position LIMIT {_PAGE_WITHOUT_TEXTS}"
-        while page := [PairFigures._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
-            yield page
-            after = page[-1].position
+        async for page in self._pages(SELECT_FIGURES, recipe, _PAGE_WITHOUT_TEXTS):
+            yield [PairFigures._make(row) for row in page]
 
     async def unmeasured(self, recipe: str, tokenizer: str) -> int:
         """How many pairs of a recipe have no contrast by this version of the metrics under a tokenizer."""
@@ -246,6 +232,20 @@ class Pairs:
         where = "WHERE p.status = 'made' AND (p.id LIKE ? ESCAPE '\\' OR p.task_id = ?)"
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT 10"
         return await self._stored(await self._reader.rows(sql, (f"{escaped}%", start)))
+
+    async def _pages(
+        self, select: str, recipe: str, size: int, lost_by: Sequence[str] | None = None
+    ) -> AsyncIterator[Sequence[sqlite3.Row]]:
+        """Rows of the made pairs of a recipe in the order of their tasks, so many at a time; for `lost_by` see `made`."""
+        after = 0
+        where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
+        if lost_by is not None:
+            where += f" AND ({LOST_BY} IS NULL OR {LOST_BY} IN (SELECT value FROM json_each(?)))"
+        given = () if lost_by is None else (json.dumps(lost_by),)
+        sql = f"{select} {where} ORDER BY p.position LIMIT ?"
+        while rows := await self._reader.rows(sql, (recipe, after, *given, size)):
+            yield rows
+            after = rows[-1]["position"]
 
     async def _stored(self, rows: Sequence[sqlite3.Row]) -> list[StoredPair]:
         """The pairs of rows of SELECT_PAIRS."""
