@@ -52,11 +52,6 @@ FROM pair_changes
 _NAME: Final = re.compile(r"[0-9]{6,12}\.parquet")
 _END: Final = 2**62
 """Above all positions."""
-_COLUMNS: Final = (
-    *("id", "position", "task_id", "lost_by", "retried", "failed_check", "levenshtein", "jaccard", "length_ratio"),
-    *("tokenizer", "metrics_version", "filter_set", "marks", "drawn"),
-)
-"""The columns of a segment: those of _SELECT in its order, and the number by which the pair's task is drawn for samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,34 +218,40 @@ class MetricSegments:
         return pa.Table.from_batches(batches) if batches else None
 
 
+def _schema() -> "pa.Schema":
+    """The columns of a segment: those of _SELECT in its order, and the number by which the pair's task is drawn for samples."""
+    import pyarrow as pa
+
+    text, number, real = pa.string(), pa.int64(), pa.float64()
+    columns: dict[str, pa.DataType] = {
+        "id": text,
+        "position": number,
+        "task_id": text,
+        "lost_by": text,
+        "retried": number,
+        "failed_check": text,
+        "levenshtein": number,
+        "jaccard": real,
+        "length_ratio": real,
+        "tokenizer": text,
+        "metrics_version": number,
+        "filter_set": number,
+        "marks": pa.list_(text),
+        "drawn": number,
+    }
+    return pa.schema(columns)
+
+
 def _batch(rows: Sequence[Sequence[Any]]) -> "pa.RecordBatch":
     """Rows of _SELECT as columns."""
     import pyarrow as pa
 
-    text, number, real = pa.string(), pa.int64(), pa.float64()
-    types: list[pa.DataType] = [
-        text,
-        number,
-        text,
-        text,
-        number,
-        text,
-        number,
-        real,
-        real,
-        text,
-        number,
-        number,
-        pa.list_(text),
-        number,
-    ]
-    columns: dict[str, list[Any]] = {
-        name: list(one) for name, one in zip(_COLUMNS, zip(*rows, strict=True), strict=False)
-    }
+    schema = _schema()
+    *selected, _drawn = schema.names
+    columns = dict(zip(selected, map(list, zip(*rows, strict=True)), strict=True))
     columns["marks"] = [_reasons(marks) for marks in columns["marks"]]
     columns["drawn"] = [sample_number(task_id) for task_id in columns["task_id"]]
-    arrays = [pa.array(columns[name], kind) for name, kind in zip(_COLUMNS, types, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, names=list(_COLUMNS))
+    return pa.RecordBatch.from_pydict(columns, schema=schema)
 
 
 @lru_cache(maxsize=10_000)
