@@ -19,7 +19,6 @@ from clairgen.store.index_search import (
 from clairgen.store.index_sync import syncing
 from clairgen.store.judgements import JudgeOpinions, JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
-from clairgen.store.metric_segments import SegmentFolder
 from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure, summed_counts
@@ -28,6 +27,7 @@ from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, r
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.search_words import SearchWords, search_words
 from clairgen.store.segment_figures import Bins, MetricSums, OutcomeFigures, SegmentFigures, figures_connection
+from clairgen.store.segment_manifest import SegmentFolder
 from clairgen.store.shard_folder import (
     ShardFacts,
     ShardFolder,

@@ -6,14 +6,11 @@ process that is killed leaves the former ones in force. The folder can be delete
 """
 
 import json
-import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from functools import lru_cache
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,17 +21,14 @@ from clairgen.records import FilterAction
 from clairgen.store.directory import RunDirectory
 from clairgen.store.pair_rows import LOST_BY
 from clairgen.store.reader import Reader
-from clairgen.whole_files import write_whole
+from clairgen.store.segment_manifest import END, Manifest, Segment, SegmentFolder, free_names, remove_others
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT: Final = 2
-"""Segments of another format are written again."""
 _ROWS: Final = 200_000
 """Of a segment at most."""
 _ROWS_AT_ONCE: Final = 20_000
-_MANIFEST: Final = "manifest.json"
 _SELECT: Final = f"""
 SELECT p.id, p.position, p.task_id, {LOST_BY} AS lost_by, p.retried, p.failed_check, p.levenshtein, p.jaccard,
     p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set,
@@ -49,65 +43,6 @@ SELECT coalesce((SELECT value FROM meta WHERE key = 'run_id'), '') AS run_id,
     coalesce((SELECT pair_id FROM pair_changes ORDER BY change DESC LIMIT 1), '') AS changed_pair
 FROM pair_changes
 """
-_NAME: Final = re.compile(r"[0-9]{6,12}\.parquet")
-_END: Final = 2**62
-"""Above all positions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A file with the made pairs of a recipe whose positions are above those of the segment before and at most `last`."""
-
-    file: str
-    recipe: str
-    last: int
-    rows: int
-    bytes: int
-    """The size of the file, by which one that was cut or replaced is noticed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentFolder:
-    """The segments of a run as its database is now, and the cost of each recipe's pairs in US dollars, None if not known."""
-
-    path: Path
-    segments: tuple[Segment, ...]
-    costs: Mapping[str, float | None]
-
-    def files(self, recipe: str) -> list[str]:
-        """The paths of a recipe's files, in the order of their pairs."""
-        return [str(self.path / one.file) for one in self.segments if one.recipe == recipe and one.rows]
-
-
-@dataclass(frozen=True, slots=True)
-class _Manifest:
-    """What the folder holds: the segments, and which moment of which run they are of."""
-
-    run_id: str
-    filter_set: str
-    change: int
-    changed_pair: str
-    segments: tuple[Segment, ...]
-    costs: Mapping[str, float | None]
-
-    @classmethod
-    def read(cls, file: Path) -> "_Manifest | None":
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            if content.pop("format") != FORMAT:
-                return None
-            segments = tuple(_segment(**one) for one in content.pop("segments"))
-            numbers = [content["change"], *(number for one in segments for number in (one.last, one.rows, one.bytes))]
-            are_numbers = all(type(number) is int and 0 <= number <= _END for number in numbers)
-            if not are_numbers or not isinstance(content["costs"], dict):
-                return None
-            return cls(**content, segments=segments)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            return None
-
-    def write(self, file: Path) -> None:
-        content = asdict(self) | {"segments": [asdict(one) for one in self.segments]}
-        write_whole(file, json.dumps({"format": FORMAT, **content}, indent=1))
 
 
 class MetricSegments:
@@ -137,15 +72,15 @@ class MetricSegments:
     async def _up_to_date(
         self, folder: Path, cost_usd: Callable[[str], Awaitable[float | None]], rows: int
     ) -> SegmentFolder:
-        known, state = _Manifest.read(folder / _MANIFEST), await self._state()
-        if known is not None and not (await self._continues(known, state) and _is_whole(folder, known)):
+        known, state = Manifest.read(folder), await self._state()
+        if known is not None and not (await self._continues(known, state) and known.is_whole(folder)):
             known = None
         if known is None or known.change < state["change"]:
             segments = [one async for one in self._written(folder, known, rows)]
             costs = {recipe: await cost_usd(recipe) for recipe in dict.fromkeys(one.recipe for one in segments)}
-            known = _Manifest(**state, segments=tuple(segments), costs=costs)
-            known.write(folder / _MANIFEST)
-        _remove_others(folder, known.segments)  # also what a process left that was killed
+            known = Manifest(**state, segments=tuple(segments), costs=costs)
+            known.write(folder)
+        remove_others(folder, known.segments)  # also what a process left that was killed
         return SegmentFolder(folder, known.segments, known.costs)
 
     async def _state(self) -> dict[str, Any]:
@@ -153,7 +88,7 @@ class MetricSegments:
         assert row is not None  # noqa: S101 - a query without FROM gives a row
         return dict(row)
 
-    async def _continues(self, known: _Manifest, state: Mapping[str, Any]) -> bool:
+    async def _continues(self, known: Manifest, state: Mapping[str, Any]) -> bool:
         """Whether the run is the one that the segments are of, perhaps further on, and under the same filters."""
         sql = "SELECT pair_id FROM pair_changes WHERE change = ?"
         changed_pair = await self._reader.value(sql, (known.change,)) or ""
@@ -163,13 +98,13 @@ class MetricSegments:
             changed_pair,
         )
 
-    async def _written(self, folder: Path, known: _Manifest | None, rows: int) -> AsyncIterator[Segment]:
+    async def _written(self, folder: Path, known: Manifest | None, rows: int) -> AsyncIterator[Segment]:
         """All segments of the run, of which those that are not known, or in which pairs changed, are written first."""
         former = () if known is None else known.segments
         changed = {} if known is None else await self._changed_positions(known.change)
         if changed is None:
             former, changed = (), {}
-        names = _free_names(folder)
+        names = free_names(folder)
         for (recipe,) in await self._reader.rows(
             "SELECT DISTINCT recipe FROM pairs WHERE status = 'made' ORDER BY recipe"
         ):
@@ -202,7 +137,7 @@ class MetricSegments:
 
         while (table := await self._table(recipe, after, last, rows)) is not None:
             end = table.column("position")[-1].as_py()
-            file, is_rest = next(names), len(table) < rows and last < _END
+            file, is_rest = next(names), len(table) < rows and last < END
             pq.write_table(table, folder / file, compression="zstd")
             yield Segment(file, recipe, last if is_rest else end, len(table), (folder / file).stat().st_size)
             after = end
@@ -273,38 +208,9 @@ def _kept_and_stale(
     for at, one in enumerate(segments):
         is_last = at == len(segments) - 1
         if is_last and (at in stale or (at + 1 in stale and one.rows < rows)):
-            yield after, None, _END
+            yield after, None, END
             return
         yield after, None if at in stale else one, one.last
         after = one.last
     if is_new or len(segments) in stale:
-        yield after, None, _END
-
-
-def _segment(**values: Any) -> Segment:  # noqa: ANN401 - whatever a manifest says
-    """A segment of a manifest; raises ValueError for a file that is not in its folder."""
-    if not _NAME.fullmatch(values["file"]):
-        raise ValueError(values["file"])
-    return Segment(**values)
-
-
-def _is_whole(folder: Path, known: _Manifest) -> bool:
-    """Whether all files are there, each as large as it was written."""
-    try:
-        return all((folder / one.file).stat().st_size == one.bytes for one in known.segments)
-    except FileNotFoundError:
-        return False
-
-
-def _free_names(folder: Path) -> Iterator[str]:
-    """Names above those of all files, so that no manifest of another moment means a newer file by a name of its own."""
-    taken = [int(path.stem) for path in folder.iterdir() if _NAME.fullmatch(path.name)]
-    return (f"{number:06}.parquet" for number in count(max(taken, default=0) + 1))
-
-
-def _remove_others(folder: Path, segments: Iterable[Segment]) -> None:
-    named = {one.file for one in segments}
-    for path in folder.glob("*.parquet"):
-        if path.name not in named:
-            with suppress(OSError):  # of a folder that cannot be written, or of another kind: it is not read
-                path.unlink()
+        yield after, None, END
