@@ -41,11 +41,19 @@ _KEPT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotBase:
+    """From where a snapshot counts: the number of the stream, its last segment by then, and that one's checksum."""
+
+    stream: int
+    segment: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
 class UploadedSnapshot:
     """A snapshot whose parts are in the copy; it needs the segments of a look that begins after that."""
 
-    base: int
-    previous: str
+    base: SnapshotBase
     database_bytes: int
     parts: tuple[str, ...]
 
@@ -179,15 +187,14 @@ class Shipper:
         """Whether it is time for a snapshot."""
         return not self.is_restorable or self._since_snapshot > max(self._most_bytes, self._snapshot_bytes)
 
-    def begin_snapshot(self) -> tuple[int, int, str]:
-        """From where a snapshot counts that is made from now on: stream, segment and its checksum. Not during `ship`."""
+    def begin_snapshot(self) -> SnapshotBase:
+        """From where a snapshot counts that is made from now on. Not during `ship`."""
         self._files.forget()
         self._since_snapshot = 0
-        return self._stream, self._number, self._previous
+        return SnapshotBase(self._stream, self._number, self._previous)
 
-    def upload_snapshot(self, base: tuple[int, int, str]) -> UploadedSnapshot:
+    def upload_snapshot(self, base: SnapshotBase) -> UploadedSnapshot:
         """Write the parts of a snapshot into the copy. Raises CopyError, StoreError."""
-        stream, number, previous = base
         file = self._run.path / SNAPSHOT_FILE
         file.unlink(missing_ok=True)
         parts: list[str] = []
@@ -195,30 +202,31 @@ class Shipper:
             self._follower.snapshot(file)
             for content in _pieces(file):
                 part = sealed(content)
-                name = snapshot_name(stream_name(self._epoch.number, stream), number, len(parts) + 1)
+                name = snapshot_name(stream_name(self._epoch.number, base.stream), base.segment, len(parts) + 1)
                 self._put(name, part)
                 parts.append(digest_of(part))
-            return UploadedSnapshot(number, previous, file.stat().st_size, tuple(parts))
+            return UploadedSnapshot(base, file.stat().st_size, tuple(parts))
         finally:
             file.unlink(missing_ok=True)
 
-    def complete_snapshot(self, base: tuple[int, int, str], uploaded: UploadedSnapshot) -> None:
+    def complete_snapshot(self, uploaded: UploadedSnapshot) -> None:
         """Bring the copy up to now, list the parts of a snapshot, and delete what is no longer needed. Raises as `ship`."""
         self.ship()
-        if base[0] != self._stream:
+        base = uploaded.base
+        if base.stream != self._stream:
             return  # a gap since then: the next snapshot counts
         listed = SnapshotParts(
             run=self._epoch.run,
-            base=uploaded.base,
-            previous=uploaded.previous,
+            base=base.segment,
+            previous=base.checksum,
             needs=self._number,
             committed_at=time.time(),
             database_bytes=uploaded.database_bytes,
             parts=uploaded.parts,
         )
-        self._put(snapshot_name(self._name, uploaded.base), listed.sealed())
-        self._snapshot_bytes, self._base = uploaded.database_bytes, uploaded.base
-        self._parts = [snapshot_name(self._name, uploaded.base, number) for number in range(1, len(uploaded.parts) + 1)]
+        self._put(snapshot_name(self._name, base.segment), listed.sealed())
+        self._snapshot_bytes, self._base = uploaded.database_bytes, base.segment
+        self._parts = [snapshot_name(self._name, base.segment, number) for number in range(1, len(uploaded.parts) + 1)]
         self.is_restorable = True
         self._delete_old()
 

@@ -99,7 +99,7 @@ class RunCopy:
         self._ended_by: ReplacedError | CopyStoppedError | None = None
         self._is_complete = False
         self._in_hand: asyncio.Future[Any] | None = None
-        self._snapshot: tuple[tuple[int, int, str], asyncio.Task[UploadedSnapshot]] | None = None
+        self._snapshot: asyncio.Task[UploadedSnapshot] | None = None
 
     @property
     def behind_seconds(self) -> float:
@@ -170,7 +170,7 @@ class RunCopy:
             self._stepped.set()
             awaited: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
             if self._snapshot is not None:
-                awaited.append(self._snapshot[1])
+                awaited.append(self._snapshot)
             wait_seconds = max(due - self._clock(), _LEAST_WAIT_SECONDS)
             await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
             awaited[0].cancel()
@@ -208,7 +208,7 @@ class RunCopy:
 
     async def _settled(self) -> None:
         """Wait a moment for what is under way in threads; what came of it was said, or does not matter any more."""
-        waiting = [one for one in (self._in_hand, self._snapshot and self._snapshot[1]) if one is not None]
+        waiting = [one for one in (self._in_hand, self._snapshot) if one is not None]
         if waiting:
             await asyncio.wait(waiting, timeout=_CLOSE_SECONDS)
         for one in waiting:
@@ -250,13 +250,12 @@ class RunCopy:
         if self._snapshot is None:
             if self._shipper.wants_snapshot:
                 base = self._shipper.begin_snapshot()
-                work = asyncio.create_task(in_thread(lambda: self._shipper.upload_snapshot(base)), name="snapshot")
-                self._snapshot = base, work
-        elif self._snapshot[1].done():
-            base, work = self._snapshot
-            self._snapshot = None
+                upload = in_thread(lambda: self._shipper.upload_snapshot(base))
+                self._snapshot = asyncio.create_task(upload, name="snapshot")
+        elif self._snapshot.done():
+            work, self._snapshot = self._snapshot, None
             uploaded = work.result()
-            await self._do(lambda: self._shipper.complete_snapshot(base, uploaded))
+            await self._do(lambda: self._shipper.complete_snapshot(uploaded))
 
     async def _do(self, work: Callable[[], T]) -> T:
         task = asyncio.ensure_future(in_thread(work))

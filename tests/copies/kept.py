@@ -27,8 +27,7 @@ async def shipping(run: Path, storage: Storage) -> AsyncIterator[tuple[Store, Sh
 
 def take_snapshot(shipper: Shipper) -> None:
     """Put the whole run into the copy."""
-    base = shipper.begin_snapshot()
-    shipper.complete_snapshot(base, shipper.upload_snapshot(base))
+    shipper.complete_snapshot(shipper.upload_snapshot(shipper.begin_snapshot()))
 
 
 async def count_to(store: Store, number: int) -> None:

@@ -134,7 +134,7 @@ async def test_commits_during_a_snapshot_are_in_it_or_after_it(tmp_path: Path) -
         await count_to(store, 3)
         shipper.ship()
         await count_to(store, 4)
-        shipper.complete_snapshot(base, uploaded)
+        shipper.complete_snapshot(uploaded)
     restore(storage, RunDirectory(tmp_path / "restored"))
     assert await counted(tmp_path / "restored") == 4
 
