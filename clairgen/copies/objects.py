@@ -14,8 +14,8 @@ import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Final, Self
+from dataclasses import asdict, dataclass, fields
+from typing import Final, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,6 +26,8 @@ _DIGEST: Final = 64
 _OBJECT: Final = re.compile(
     r"(?P<stream>\d{8}-\d{4})/(?P<kind>segments|snapshots)/(?P<number>\d{10})(/(?P<part>\d{4}|parts))?"
 )
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +127,7 @@ class SnapshotParts:
     @classmethod
     def unsealed(cls, content: bytes | None) -> "SnapshotParts | None":
         """The list in an object; None for one that is not whole, or not there."""
-        opened = unsealed(content)
-        try:
-            return None if opened is None else _PARTS.validate_json(opened)
-        except ValidationError:
-            return None
+        return _read(_PARTS, content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +143,8 @@ class _SegmentFacts:
     files: list[tuple[str, int, int]]
 
 
-_FACTS: Final = (
-    *("number", "run", "previous", "committed_at", "is_restorable"),
-    *("page_bytes", "database_pages"),
-)
+_FACTS: Final = tuple(one.name for one in fields(_SegmentFacts) if one.name not in ("pages", "files"))
+"""What a segment and the facts in its object say in the same way."""
 _SEGMENT: Final = TypeAdapter(_SegmentFacts)
 _PARTS: Final = TypeAdapter(SnapshotParts)
 _EPOCH: Final = TypeAdapter(Epoch)
@@ -187,11 +183,7 @@ def epoch_object(epoch: Epoch) -> bytes:
 
 def epoch_of(content: bytes | None) -> Epoch | None:
     """The epoch in an object; None for one that is not whole, or not there."""
-    opened = unsealed(content)
-    try:
-        return None if opened is None else _EPOCH.validate_json(opened)
-    except ValidationError:
-        return None
+    return _read(_EPOCH, content)
 
 
 def stream_name(epoch: int, number: int) -> str:
@@ -243,6 +235,15 @@ def needed_from(name: str) -> int:
     found = _OBJECT.fullmatch(name)
     assert found is not None  # noqa: S101 - `streams_of` gives no others
     return int(found["number"]) - (found["kind"] == "segments")
+
+
+def _read(kind: TypeAdapter[T], content: bytes | None) -> T | None:
+    """The facts of a kind in an object; None for one that is not whole, or not there."""
+    opened = unsealed(content)
+    try:
+        return None if opened is None else kind.validate_json(opened)
+    except ValidationError:
+        return None
 
 
 def _numbers(objects: Sequence[str], kind: str, part: str | None) -> tuple[int, ...]:
