@@ -35,6 +35,10 @@ class ReportedPart:
     store: Store
     columns: SegmentFolder | None = None
 
+    def files(self, recipe: str) -> list[str]:
+        """The files with the figures of a recipe's pairs; none without columns."""
+        return [] if self.columns is None else self.columns.files(recipe)
+
 
 async def recipe_report(
     parts: Sequence[ReportedPart],
@@ -122,14 +126,15 @@ async def _sampled(
     parts: Sequence[ReportedPart], recipe: str, numbers: RecipeNumbers, differences: FeatureDifferences
 ) -> AsyncIterator[StoredPair]:
     """Count all pairs without their texts, and give those whose task is in the sample of `differences`."""
-    if files := [file for part in parts if part.columns is not None for file in part.columns.files(recipe)]:
+    if files := [file for part in parts for file in part.files(recipe)]:
         with figures_connection() as connection:
             figures = SegmentFigures(connection, files)
             numbers.add_columns(
                 figures.outcomes({scale.metric: scale.bins for scale in SCALES}), figures.failed_checks()
             )
             numbers.count_marks(figures.marks())
-    for part in parts:
+    samples = _ids_by_part(parts, recipe, lambda figures: figures.sample(differences.most_sample_number))
+    for part, sample in zip(parts, samples, strict=True):
         if part.columns is None:
             async for page in part.store.pairs.figures(recipe):
                 for one in page:
@@ -139,21 +144,28 @@ async def _sampled(
                 ):
                     yield stored
             numbers.count_marks((await part.store.pairs.marked()).get(recipe, {}))
-        elif files := part.columns.files(recipe):
-            with figures_connection() as connection:
-                sample = SegmentFigures(connection, files).sample(differences.most_sample_number)
+        else:
             async for stored in part.store.pairs.made_with_ids(sample):
                 yield stored
 
 
 async def _of_first_tasks(parts: Sequence[ReportedPart], recipe: str, tasks: int) -> AsyncIterator[StoredPair]:
     """The pairs of so many tasks of each part, or a few more, that have the smallest sample numbers."""
-    for part in parts:
-        if part.columns is not None and (files := part.columns.files(recipe)):
-            with figures_connection() as connection:
-                ids = SegmentFigures(connection, files).first_tasks(tasks)
-            async for stored in part.store.pairs.made_with_ids(ids):
-                yield stored
+    first = _ids_by_part(parts, recipe, lambda figures: figures.first_tasks(tasks))
+    for part, ids in zip(parts, first, strict=True):
+        async for stored in part.store.pairs.made_with_ids(ids):
+            yield stored
+
+
+def _ids_by_part(
+    parts: Sequence[ReportedPart], recipe: str, take: Callable[[SegmentFigures], list[str]]
+) -> list[list[str]]:
+    """Of each part the ids that `take` finds in its columns; none of a part without."""
+    files = [part.files(recipe) for part in parts]
+    if not any(files):
+        return [[] for _ in parts]
+    with figures_connection() as connection:  # one for all: to open it takes longer than to look into a small shard
+        return [take(SegmentFigures(connection, own)) if own else [] for own in files]
 
 
 async def _cost_usd(parts: Sequence[ReportedPart], recipe: str) -> float | None:
