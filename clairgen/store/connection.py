@@ -16,7 +16,7 @@ from clairgen.store.file_systems import is_shared, refuse_unsafe_file_system
 from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from clairgen.store.statements import COMPRESSED, compressed
 
-_BUSY_SECONDS = 30
+BUSY_SECONDS = 30
 _SHORT_BUSY_SECONDS = 10
 SHARED_BUSY_SECONDS = 1
 """Where one process at a time uses a run: long enough for another one's short write, or for the end of its session."""
@@ -58,7 +58,7 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
     refuse_unsafe_file_system(path)
     with store_errors(path):
         connection = await aiosqlite.connect(
-            writer_uri(path, "rwc"), uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+            writer_uri(path, "rwc"), uri=True, isolation_level=None, timeout=BUSY_SECONDS
         )
         try:
             await connection.execute("PRAGMA journal_mode = WAL")
@@ -86,7 +86,7 @@ async def open_beside_writer(path: Path) -> aiosqlite.Connection:
     """Open for reading in the process that writes the database, which is open."""
     with store_errors(path):
         connection = await aiosqlite.connect(
-            writer_uri(path, "rw"), uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+            writer_uri(path, "rw"), uri=True, isolation_level=None, timeout=BUSY_SECONDS
         )
         await connection.execute("PRAGMA query_only = ON")
     return connection

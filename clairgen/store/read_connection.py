@@ -9,6 +9,7 @@ import aiosqlite
 from clairgen.errors import InUseError, RunError
 from clairgen.folder_lock import locked_folder
 from clairgen.store.connection import (
+    BUSY_SECONDS,
     SHARED_BUSY_SECONDS,
     in_use,
     is_file,
@@ -19,7 +20,6 @@ from clairgen.store.connection import (
 )
 from clairgen.store.file_systems import is_shared
 
-_BUSY_SECONDS = 30
 _LOOK_SECONDS = 5
 
 
@@ -116,7 +116,7 @@ async def _connected(
 ) -> tuple[aiosqlite.Connection, int]:
     """A connection by these options. `alone` refuses a write-ahead log, and keeps writers out until it is closed."""
     uri = f"{path.resolve().as_uri()}?{options}"
-    seconds = SHARED_BUSY_SECONDS if alone else _BUSY_SECONDS
+    seconds = SHARED_BUSY_SECONDS if alone else BUSY_SECONDS
     connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=seconds)
     try:
         if alone:
