@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from clairgen.config.prices import PICODOLLARS
 from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, ModelServer
 from clairgen.service.answers import Answered
 from clairgen.service.coordinator.saved_groups import Coordinator
@@ -35,7 +36,7 @@ def _for_operators(coordinator: Coordinator | None) -> APIRouter:
         summary="Free what a run holds of the budget, for whoever knows that nothing will spend it",
     )
     async def free_money(group: GroupName, run_id: RunId) -> Answered:
-        return Answered({"freed_usd": await _required(coordinator).free(group, run_id) / 10**12})
+        return Answered({"freed_usd": await _required(coordinator).free(group, run_id) / PICODOLLARS})
 
     @routes.post("/groups/{group}/forget", status_code=204, response_class=Response, summary="Forget a group")
     async def forget_group(group: GroupName) -> Response:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from clairgen.config.prices import PICODOLLARS
 from clairgen.coordination.wire import (
     RATE_SECONDS,
     SHARD_SECONDS,
@@ -219,4 +220,4 @@ class Group:
 
 
 def _usd(picodollars: int | None) -> float | None:
-    return None if picodollars is None else picodollars / 10**12
+    return None if picodollars is None else picodollars / PICODOLLARS
