@@ -6,15 +6,24 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from clairgen.config.prices import PICODOLLARS
-from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, ModelServer
+from clairgen.coordination.wire import (
+    API,
+    LONGEST_NAME,
+    NAME,
+    Beat,
+    Claim,
+    Claimed,
+    Granted,
+    Join,
+    Leave,
+    ModelServer,
+)
 from clairgen.service.answers import Answered
 from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.rendering import page
 from clairgen.service.runs import NotAllowedError
 
-GroupName = Annotated[
-    str, Path(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="The name of the group.")
-]
+GroupName = Annotated[str, Path(max_length=LONGEST_NAME, pattern=NAME, description="The name of the group.")]
 RunId = Annotated[str, Path(max_length=100, description="The id of the run, as the group's overview has it.")]
 
 
