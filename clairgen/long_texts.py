@@ -73,7 +73,7 @@ async def close_workers() -> None:
 
 def usable_cores() -> int:
     """The cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
 
 
 def characters(*values: object) -> int:
