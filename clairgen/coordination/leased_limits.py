@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from clairgen.coordination.wire import EndpointLimit, EndpointUse, RateShare
 from clairgen.inference.announced_limits import RateLimits
-from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.factory import CountedAs
 from clairgen.inference.rate_limit import RateLimiter
@@ -65,22 +64,22 @@ class LeasedLimits:
         self._joined = joined
         self._shared = {limit.endpoint: limit for limit in shared}
         self._clock = clock
-        self._own: list[EndpointLimits] = []
+        self._own: dict[str, EndpointLimits] = {}
         self._leased: dict[str, _Leased] = {}
         self._holds_until = math.inf
 
     def join(self, key: Hashable, name: str, roles: Sequence[ConfiguredLimits], note: Callable[[str], None]) -> Member:
-        """See `LimitsInCommon`."""
+        """See `LimitsInCommon`. A server that is named and has registered, or that comes back, is one endpoint."""
         configured = ConfiguredLimits.of_all(roles)
-        concurrency = ConcurrencyLimit(configured.concurrency, self._clock, configured.most)
-        limits = EndpointLimits(concurrency, RateLimiter(configured.rate, self._clock, configured.burst))
-        if (shared := self._shared.get(str(key))) is None:
-            self._own.append(limits)
-            limits.open_until(self._holds_until)
-        else:
-            one = self._leased[str(key)] = _Leased(configured, limits, _has_limit(shared))
-            self._open(one)
-            self._joined()
+        if (limits := self._known(str(key))) is None:
+            limits = configured.limits(self._clock)
+            if (shared := self._shared.get(str(key))) is None:
+                self._own[str(key)] = limits
+                limits.open_until(self._holds_until)
+            else:
+                one = self._leased[str(key)] = _Leased(configured, limits, _has_limit(shared))
+                self._open(one)
+                self._joined()
         return Member(name, len(roles), configured, limits, lambda: None, note)
 
     @property
@@ -96,7 +95,7 @@ class LeasedLimits:
     def hold(self, until: float) -> None:
         """Send nothing to any endpoint from this time on, whatever its own limits allow."""
         self._holds_until = until
-        for limits in self._own:
+        for limits in self._own.values():
             limits.open_until(until)
         for one in self._leased.values():
             self._open(one)
@@ -146,6 +145,9 @@ class LeasedLimits:
                 one.permits = share
             self._open(one)
 
+    def _known(self, key: str) -> EndpointLimits | None:
+        return one.limits if (one := self._leased.get(key)) is not None else self._own.get(key)
+
     def _configure(self, one: _Leased, share: RateShare) -> None:
         configured, rate = one.configured, RateLimits(share.requests_per_minute, share.tokens_per_minute)
         total = configured.rate.requests_per_minute
@@ -161,7 +163,7 @@ class LeasedLimits:
         elif _is_nothing(share):
             ends_at = -math.inf
         else:
-            ends_at = one.ends_at if _is_limited(share) else math.inf
+            ends_at = one.ends_at if _has_limit(share) else math.inf
         one.limits.open_until(min(ends_at, self._holds_until))
 
 
@@ -169,12 +171,8 @@ def _counts(limiter: RateLimiter) -> tuple[int, int, int]:
     return limiter.sent_requests, limiter.sent_tokens, limiter.own_pauses
 
 
-def _has_limit(limit: EndpointLimit) -> bool:
+def _has_limit(limit: EndpointLimit | RateShare) -> bool:
     return _values(limit) != (None, None, None)
-
-
-def _is_limited(share: RateShare) -> bool:
-    return _values(share) != (None, None, None)
 
 
 def _is_nothing(share: RateShare) -> bool:
