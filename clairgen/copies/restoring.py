@@ -31,7 +31,7 @@ from clairgen.store import RunDirectory
 from clairgen.store.directory import UNFINISHED
 from clairgen.store.read_connection import holds_nothing
 from clairgen.store.restored import check_restored
-from clairgen.whole_files import sync_folder
+from clairgen.whole_files import put_in_place
 from clairgen.wording import counted
 
 _TRIES: Final = 3
@@ -268,5 +268,4 @@ def _move(draft: RunDirectory, directory: RunDirectory) -> None:
         path.replace(target)
     for suffix in ("-wal", "-shm", "-journal"):
         directory.database.with_name(f"{directory.database.name}{suffix}").unlink(missing_ok=True)
-    draft.database.replace(directory.database)
-    sync_folder(directory.path)
+    put_in_place(draft.database, directory.database)

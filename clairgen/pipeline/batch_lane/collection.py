@@ -15,7 +15,7 @@ from clairgen.inference.batch_lines import request_line
 from clairgen.pipeline.model_requests import Request
 from clairgen.records import Completion
 from clairgen.store import Call
-from clairgen.whole_files import sync_folder
+from clairgen.whole_files import put_in_place
 
 _BYTES_PER_TOKEN: Final = 4
 Outcome = Completion | RequestError | None
@@ -65,8 +65,7 @@ class Collection:
         os.fsync(self._stream.fileno())
         self._stream.close()
         self._stream = None
-        self._partial.replace(self.file)
-        sync_folder(self.folder)
+        put_in_place(self._partial, self.file)
 
     def discard(self) -> None:
         """Forget the file."""
