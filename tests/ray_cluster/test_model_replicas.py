@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from clairgen.errors import ConfigError
-from clairgen.ray_cluster.model_replicas import ReplicaProcess, Replicas, Serving, at_replicas, vllm_words
+from clairgen.iteration.served_command import vllm_words
+from clairgen.ray_cluster.model_replicas import ReplicaProcess, Replicas, Serving, at_replicas
 from tests.runs import REVISER, TARGET, config
 
 VLLM = """
