@@ -19,6 +19,7 @@ import yaml
 from clairgen import api
 from clairgen.cli.app import app
 from clairgen.errors import REPLACED, USER
+from clairgen.iteration.served_command import free_port
 from clairgen.pipeline.merge_shards import merge_shards
 from tests.cli.commands import clairgen
 from tests.runs import config_text, played, questions, write_tasks
@@ -55,12 +56,6 @@ VLLM = """
 def executable(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def is_served(port: int) -> bool:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from clairgen.iteration.served_command import free_port
 from clairgen.pipeline.generate import generate
 from tests.durability.shards import committed, pairs, started
 from tests.runs import REVISER, config, config_text, played, questions, write_tasks
@@ -101,12 +101,6 @@ async def _piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             writer.write(data)
             await writer.drain()
     writer.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 async def coordinator(root: Path, port: int) -> asyncio.subprocess.Process:

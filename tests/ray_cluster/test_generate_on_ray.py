@@ -15,9 +15,10 @@ from clairgen.ray_cluster.shard_process import ShardEnd
 from clairgen.store import runs_inside
 from clairgen.task_shard import TaskShard
 from tests.cli.commands import clairgen, interpreter, pairs_in
-from tests.ray_cluster.test_model_replicas import vllm_in
+from tests.ray_cluster.test_model_replicas import VLLM
 from tests.runs import TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
+from tests.scripted_vllm import vllm_in
 
 pytest.importorskip("ray")
 
@@ -34,7 +35,7 @@ def settings(tmp_path: Path) -> Path:
 async def test_a_run_on_ray_is_the_run_of_one_machine(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
     settings, run = tmp_path / "config.yaml", tmp_path / "run"
-    environment = {"PATH": vllm_in(tmp_path / "bin"), "RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 1}'}
+    environment = {"PATH": vllm_in(tmp_path / "bin", VLLM), "RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 1}'}
     async with ScriptedEndpoint(played) as endpoint:
         text = config_text(endpoint.url, tasks, reviser={"requests_per_minute": 60_000})
         settings.write_text(text)
