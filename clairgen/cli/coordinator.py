@@ -48,8 +48,10 @@ def coordinator_command(
         typer.echo(json.dumps(groups, indent=2))
     elif not groups:
         typer.echo("No group of this name." if group is not None else "No groups.")
-    for one in groups if sentence is None and not as_json else ():
-        _print_group(Console(), one)
+    else:
+        console = Console()
+        for one in groups:
+            _print_group(console, one)
 
 
 async def _asked(

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from clairgen.coordination.coordinator_client import CoordinatorClient, SilentError
 from clairgen.coordination.wire import ModelServer
 from clairgen.errors import ConfigError, DrainedError, RetryableError
+from clairgen.inference.endpoint import EndpointAddress
 from clairgen.inference.retry import stoppable
 from clairgen.inference.transport import Timeouts, Transport
 from clairgen.keys import digest
@@ -105,12 +106,12 @@ async def keep_announced(
 
 async def _answers(url: str, transport: Transport) -> bool:
     """Whether a server answers by its health page, or by its list of models where it has none."""
-    base = url.rstrip("/")
+    address = EndpointAddress(url, url, None, _PROBE)
     headers: Mapping[str, str] = {"accept": "application/json"}
     try:
-        status = (await transport.get(f"{base.removesuffix('/v1')}/health", headers, _PROBE)).status
+        status = (await transport.get(address.page("/health", above_v1=True), headers, _PROBE)).status
         if status == 404:
-            status = (await transport.get(f"{base}/models", headers, _PROBE)).status
+            status = (await transport.get(address.page("/models"), headers, _PROBE)).status
     except RetryableError:
         return False
     return status < 500

@@ -8,9 +8,22 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationError
 
-from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, ModelServer, Wire
+from clairgen.coordination.wire import (
+    API,
+    LONGEST_NAME,
+    NAME,
+    Beat,
+    Claim,
+    Claimed,
+    Granted,
+    Join,
+    Leave,
+    ModelServer,
+    Wire,
+)
 from clairgen.errors import ClairgenError, ConfigError, ReplacedError, RetryableError
 from clairgen.inference.transport import Response, Timeouts, Transport
+from clairgen.patterns import lazy_pattern
 
 MEMBER_VARIABLES: Final = ("CLAIRGEN_TOKEN_MEMBER", "CLAIRGEN_TOKEN_RUN")
 """Where a member looks for its token."""
@@ -19,6 +32,7 @@ OPERATOR_VARIABLES: Final = ("CLAIRGEN_TOKEN_RUN", "CLAIRGEN_TOKEN_REVIEW", "CLA
 _TIMEOUTS: Final = Timeouts(connect=2.0, first_byte=4.0, total=4.0)
 _LATER: Final = (408, 429)
 _GONE: Final = 410
+_NAME: Final = lazy_pattern(NAME)
 _Answer = TypeVar("_Answer", bound=Wire)
 
 
@@ -46,10 +60,7 @@ class CoordinatorAddress:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise ConfigError(f"--coordinator {url!r} is not the URL of a service, such as http://head-node:8321")
-        name = group or ""
-        if group is not None and not (
-            0 < len(name) <= 100 and name.isascii() and name[0].isalnum() and not name.strip("._-" + _ALPHANUMERIC)
-        ):
+        if group is not None and (len(group) > LONGEST_NAME or not _NAME.fullmatch(group)):
             raise ConfigError(f"--group {group!r} is not a name; use letters, digits, dots, - and _")
         token = next((environment[name] for name in variables if environment.get(name)), None)
         return cls(url.rstrip("/"), token, group)
@@ -130,9 +141,6 @@ class CoordinatorClient:
         if response.status == _GONE:
             raise ReplacedError(f"the coordinator says: {said}")
         raise ConfigError(f"the coordinator at {self._base.removesuffix(API)} refuses: {said}")
-
-
-_ALPHANUMERIC: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 def _read(response: Response, kind: type[_Answer]) -> _Answer:

@@ -45,11 +45,6 @@ class GrantedBudget:
         """What the run has spent over all of its sessions."""
         return self._spent
 
-    @property
-    def is_short(self) -> bool:
-        """Whether a request waits for a grant."""
-        return self._lacking > 0
-
     def reserve(self, most: int, again: Again) -> bool:
         """See `WiderBudget`."""
         if self._spent + self._others + most > self._budget:

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from clairgen.coordination.wire import EndpointLimit, EndpointUse, RateShare
 from clairgen.inference.announced_limits import RateLimits
-from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.factory import CountedAs
 from clairgen.inference.rate_limit import RateLimiter
@@ -72,8 +71,7 @@ class LeasedLimits:
     def join(self, key: Hashable, name: str, roles: Sequence[ConfiguredLimits], note: Callable[[str], None]) -> Member:
         """See `LimitsInCommon`."""
         configured = ConfiguredLimits.of_all(roles)
-        concurrency = ConcurrencyLimit(configured.concurrency, self._clock, configured.most)
-        limits = EndpointLimits(concurrency, RateLimiter(configured.rate, self._clock, configured.burst))
+        limits = configured.limits(self._clock)
         if (shared := self._shared.get(str(key))) is None:
             self._own.append(limits)
             limits.open_until(self._holds_until)
@@ -161,7 +159,7 @@ class LeasedLimits:
         elif _is_nothing(share):
             ends_at = -math.inf
         else:
-            ends_at = one.ends_at if _is_limited(share) else math.inf
+            ends_at = one.ends_at if _has_limit(share) else math.inf
         one.limits.open_until(min(ends_at, self._holds_until))
 
 
@@ -169,12 +167,8 @@ def _counts(limiter: RateLimiter) -> tuple[int, int, int]:
     return limiter.sent_requests, limiter.sent_tokens, limiter.own_pauses
 
 
-def _has_limit(limit: EndpointLimit) -> bool:
+def _has_limit(limit: EndpointLimit | RateShare) -> bool:
     return _values(limit) != (None, None, None)
-
-
-def _is_limited(share: RateShare) -> bool:
-    return _values(share) != (None, None, None)
 
 
 def _is_nothing(share: RateShare) -> bool:

@@ -4,8 +4,9 @@ What a lease allows ends, by this process's clock, before it ends by the coordin
 """
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -32,6 +33,7 @@ from clairgen.errors import (
     RunStoppedError,
     UserError,
 )
+from clairgen.inference.retry import stoppable
 from clairgen.task_shard import LeasedShard, TaskShard
 
 _FIRST_SECONDS: Final = 1.0  # between reports while requests wait for a first share
@@ -159,15 +161,8 @@ class Membership:
     async def _until_next(self) -> None:
         seconds = _FIRST_SECONDS if self.limits.is_starved else BEAT_SECONDS
         await self.around.sleep(_HURRIED_SECONDS)
-        waiting = [
-            asyncio.create_task(self._hurry.wait()),
-            asyncio.create_task(_awaited(self.around.sleep(seconds - _HURRIED_SECONDS))),
-        ]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waiting:
-                one.cancel()
+        with contextlib.suppress(DrainedError):  # the hurry ends the pause
+            await stoppable(self.around.sleep, self._hurry)(seconds - _HURRIED_SECONDS)
         self._hurry.clear()
 
     async def _beat(self) -> None:
@@ -250,7 +245,3 @@ class Membership:
             else:
                 return
             await self.around.sleep(RETRY_SECONDS)
-
-
-async def _awaited(awaitable: Awaitable[None]) -> None:
-    await awaitable

@@ -19,7 +19,10 @@ SERVER_SECONDS: Final = 15.0
 
 MOST: Final = 2**62
 """The largest amount or count, which a database still holds."""
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+LONGEST_NAME: Final = 100
+NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""What names of groups, runs and sessions look like."""
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME)]
 Text = Annotated[str, Field(max_length=1000)]
 Picodollars = Annotated[int, Field(ge=0, le=MOST)]
 Count = Annotated[int, Field(ge=0, le=MOST)]

@@ -86,7 +86,7 @@ async def open_pools(
     pools = {}
     for name, role in roles.items():
         endpoints = [
-            _endpoint(role, address, transport, runtime, members.get(_counted_as(role, address)) or limiters, most)
+            _endpoint(role, address, transport, runtime, members.get(_counted_as(role, address.url)) or limiters, most)
             for address in addresses[name]
         ]
         longest = role.longest_answer
@@ -114,10 +114,10 @@ def _registered(
 ) -> Endpoint:
     """The endpoint of a server that registered."""
     address = endpoint_address(name, role, url, url, runtime.environment)
-    configured = [_configured_limits(role, address, most)]
+    configured = [_configured_limits(role, address.name, most)]
     shared = runtime.shared_limits
     limits: Member | dict[Hashable, RateLimiter] = (
-        {} if shared is None else shared.join(_counted_as(role, address), url, configured, note)
+        {} if shared is None else shared.join(_counted_as(role, address.url), url, configured, note)
     )
     return _endpoint(role, address, transport, runtime, limits, most)
 
@@ -160,17 +160,12 @@ def configured_limits(roles: Mapping[str, Role]) -> dict[CountedAs, ConfiguredLi
     for role in roles.values():
         for url in role.endpoints:
             if url.startswith(("http://", "https://")):
-                rate = RateLimits(role.requests_per_minute, role.tokens_per_minute)
-                limits = ConfiguredLimits(rate, role.burst, role.concurrency, role.concurrency or MAX_CONCURRENCY)
-                found.setdefault(_counted(role, url), []).append(limits)
+                limits = _configured_limits(role, url, role.concurrency or MAX_CONCURRENCY)
+                found.setdefault(_counted_as(role, url), []).append(limits)
     return {key: ConfiguredLimits.of_all(limits) for key, limits in found.items()}
 
 
-def _counted_as(role: Role, address: EndpointAddress) -> CountedAs:
-    return _counted(role, address.url)
-
-
-def _counted(role: Role, url: str) -> CountedAs:
+def _counted_as(role: Role, url: str) -> CountedAs:
     return CountedAs(url, role.api_key_env, tuple(role.header_variables()), role.model)
 
 
@@ -185,14 +180,14 @@ def _joined(
     found: dict[Hashable, tuple[str, list[ConfiguredLimits]]] = {}
     for name, role in roles.items():
         for address in addresses[name]:
-            _, configured = found.setdefault(_counted_as(role, address), (address.name, []))
-            configured.append(_configured_limits(role, address, most))
+            _, configured = found.setdefault(_counted_as(role, address.url), (address.name, []))
+            configured.append(_configured_limits(role, address.name, most))
     return {key: shared.join(key, name, configured, note) for key, (name, configured) in found.items()}
 
 
-def _configured_limits(role: Role, address: EndpointAddress, most: int) -> ConfiguredLimits:
+def _configured_limits(role: Role, endpoint: str, most: int) -> ConfiguredLimits:
     rate = RateLimits(role.requests_per_minute, role.tokens_per_minute)
-    return ConfiguredLimits(rate, role.burst, _configured(role, address.name), most)
+    return ConfiguredLimits(rate, role.burst, _configured(role, endpoint), most)
 
 
 def _endpoint(
@@ -204,7 +199,7 @@ def _endpoint(
     most: int,
 ) -> Endpoint:
     """An endpoint with shared limits, or with slots of its own and the rate limiter of all roles of the session."""
-    configured, clock = _configured_limits(role, address, most), runtime.clock
+    configured, clock = _configured_limits(role, address.name, most), runtime.clock
     if isinstance(limits, Member):
         return Endpoint(
             address,
@@ -216,7 +211,7 @@ def _endpoint(
             most=configured.concurrency,
             left=limits.leave,
         )
-    limiter = limits.setdefault(_counted_as(role, address), RateLimiter(configured.rate, clock, role.burst))
+    limiter = limits.setdefault(_counted_as(role, address.url), RateLimiter(configured.rate, clock, role.burst))
     own = EndpointLimits(ConcurrencyLimit(configured.concurrency, clock, most), limiter)
     return Endpoint(address, transport=transport, clock=clock, wall_clock=runtime.wall_clock, limits=own)
 

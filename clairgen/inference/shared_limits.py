@@ -41,6 +41,11 @@ class ConfiguredLimits:
             min(role.most for role in roles),
         )
 
+    def limits(self, clock: Callable[[], float]) -> EndpointLimits:
+        """The limits of an endpoint, to begin with."""
+        concurrency = ConcurrencyLimit(self.concurrency, clock, self.most)
+        return EndpointLimits(concurrency, RateLimiter(self.rate, clock, self.burst))
+
 
 @dataclass(slots=True, eq=False)
 class Member:
@@ -105,8 +110,7 @@ class _SharedEndpoint:
     """The limits of one endpoint and the sessions that use it now."""
 
     def __init__(self, configured: ConfiguredLimits, clock: Callable[[], float]) -> None:
-        concurrency = ConcurrencyLimit(configured.concurrency, clock, configured.most)
-        self.limits = EndpointLimits(concurrency, RateLimiter(configured.rate, clock, configured.burst))
+        self.limits = configured.limits(clock)
         self.members: list[Member] = []
         self.left_at = clock()
         self._clock = clock

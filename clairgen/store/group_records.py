@@ -127,6 +127,6 @@ def key_of(row: Row) -> tuple[str, ...]:
             return table, row.group_name, row.work, str(row.number)
 
 
-def new_group(name: str, budget: int | None) -> GroupRow:
-    """The row of a group that is made now."""
-    return GroupRow(name, budget, now())
+def new_group(name: str) -> GroupRow:
+    """The row of a group that is made now; a budget comes with its first member that names one."""
+    return GroupRow(name, None, now())

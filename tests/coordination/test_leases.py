@@ -44,7 +44,7 @@ class Machine:
     disk: dict[tuple[str, ...], Row] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.group = Group(new_group("g", self.budget), self.clock)
+        self.group = Group(replace(new_group("g"), budget=self.budget), self.clock)
         self.keep([self.group.row])
 
     def keep(self, rows: Sequence[Row]) -> None:

@@ -4,7 +4,7 @@ A run's allotment counts in full until the run itself says, from its own disk, t
 spent that was killed, or is cut off, is never given to another.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from clairgen.coordination.wire import MOST, SHARD_SECONDS, MoneyGrant, MoneyUse
@@ -77,22 +77,18 @@ class Allotments:
             return None
         needed = max(0, use.needed - row.allotted)
         wanted = max(needed, use.wanted - row.allotted)
-        left = self.unallotted
+        left, silent = self.unallotted, [one for one in self.accounts.values() if not self.is_at_work(one)]
         if needed > left:
             self._scarce_until = self._clock() + _SCARCE_SECONDS
         elif wanted > 0:
-            at_work = sum(self.is_at_work(one) for one in self.accounts.values())
+            at_work = len(self.accounts) - len(silent)
             more = max(needed, min(wanted, left // (2 * max(1, at_work))))
             account.row = row = replace(row, allotted=row.allotted + max(0, more))
         return MoneyGrant(
             allotted=row.allotted,
-            others=self._others(account) + row.lost,
+            others=self._others(account, silent) + row.lost,
             budget=self.budget,
-            silent=sum(
-                one.counted - one.row.spent
-                for one in self.accounts.values()
-                if one is not account and not self.is_at_work(one)
-            ),
+            silent=sum(one.counted - one.row.spent for one in silent),
             scarce=self._clock() < self._scarce_until,
         )
 
@@ -108,10 +104,7 @@ class Allotments:
         account.row = replace(row, session="", allotted=row.spent, lost=0)
         return freed
 
-    def _others(self, account: RunAccount) -> int:
+    def _others(self, account: RunAccount, silent: Iterable[RunAccount]) -> int:
         """What the other runs have spent, or hold without being at work, so that it does not come back by itself."""
-        return sum(
-            one.row.lost + (one.row.spent if self.is_at_work(one) else one.row.allotted)
-            for one in self.accounts.values()
-            if one is not account
-        )
+        spent = sum(one.row.lost + one.row.spent for one in self.accounts.values() if one is not account)
+        return spent + sum(one.row.allotted - one.row.spent for one in silent)

@@ -5,15 +5,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, ModelServer
+from clairgen.config.prices import PICODOLLARS
+from clairgen.coordination.wire import (
+    API,
+    LONGEST_NAME,
+    NAME,
+    Beat,
+    Claim,
+    Claimed,
+    Granted,
+    Join,
+    Leave,
+    ModelServer,
+)
 from clairgen.service.answers import Answered
 from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.rendering import page
 from clairgen.service.runs import NotAllowedError
 
-GroupName = Annotated[
-    str, Path(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="The name of the group.")
-]
+GroupName = Annotated[str, Path(max_length=LONGEST_NAME, pattern=NAME, description="The name of the group.")]
 RunId = Annotated[str, Path(max_length=100, description="The id of the run, as the group's overview has it.")]
 
 
@@ -35,7 +45,7 @@ def _for_operators(coordinator: Coordinator | None) -> APIRouter:
         summary="Free what a run holds of the budget, for whoever knows that nothing will spend it",
     )
     async def free_money(group: GroupName, run_id: RunId) -> Answered:
-        return Answered({"freed_usd": await _required(coordinator).free(group, run_id) / 10**12})
+        return Answered({"freed_usd": await _required(coordinator).free(group, run_id) / PICODOLLARS})
 
     @routes.post("/groups/{group}/forget", status_code=204, response_class=Response, summary="Forget a group")
     async def forget_group(group: GroupName) -> Response:

@@ -23,7 +23,8 @@ _IDLE = 1.25  # the same of one that has none,
 _AT_HAND = 0.1  # and at least this part of an equal share, to begin with
 _TURN_SECONDS = 30.0
 _SWEPT_SECONDS = 1.0  # what would be looked for at every report of many members is, so often
-_LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "concurrency")
+LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "concurrency")
+"""What an endpoint may be limited in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ class _Sender:
     tokens: float
     seen_at: float
     leases: list[_Lease] = field(default_factory=list)
-    committed: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_LIMITS, 0.0))
+    committed: dict[str, float] = field(default_factory=lambda: dict.fromkeys(LIMITS, 0.0))
 
     def commit(self) -> None:
         """Find the most that it may use by any of its leases; of slots at least those that are taken."""
-        for limit in _LIMITS:
+        for limit in LIMITS:
             at_least = float(self.use.in_flight) if limit == "concurrency" else 0.0
             self.committed[limit] = max([at_least, *(getattr(lease.share, limit) or 0.0 for lease in self.leases)])
 
@@ -62,9 +63,8 @@ class LeasedEndpoint:
         self._clock = clock
         self._quiet_until = quiet_until
         self._senders: dict[str, _Sender] = {}
-        self._sums = dict.fromkeys(
-            _LIMITS, 0.0
-        )  # of what all have committed; what ended since the last sweep counts yet
+        # Of what all have committed; what ended since the last sweep counts yet.
+        self._sums = dict.fromkeys(LIMITS, 0.0)
         self._swept_at = -_SWEPT_SECONDS
         self._shares: dict[str, Mapping[str, float]] = {}
         self._announced: dict[str, EndpointUse] = {}
@@ -121,7 +121,7 @@ class LeasedEndpoint:
         """Count what a sender has committed now in the sums of all."""
         before = dict(sender.committed)
         sender.commit()
-        for limit in _LIMITS:
+        for limit in LIMITS:
             self._sums[limit] += sender.committed[limit] - before[limit]
 
     def _sweep(self, now: float) -> None:
@@ -132,14 +132,14 @@ class LeasedEndpoint:
             if not sender.leases and sender.seen_at < now:
                 del self._senders[session]
         self._announced = {session: use for session, use in self._announced.items() if session in self._senders}
-        for limit in _LIMITS:
+        for limit in LIMITS:
             self._sums[limit] = math.fsum(sender.committed[limit] for sender in self._senders.values())
         self._shares, self._swept_at = {}, now
 
     def _share(self, session: str, sender: _Sender, now: float) -> RateShare:
         quiet = now < self._quiet_until
         shares: dict[str, float | None] = {}
-        for limit in _LIMITS:
+        for limit in LIMITS:
             total = self.total(limit)
             if total is None:
                 shares[limit] = None
@@ -182,7 +182,7 @@ class LeasedEndpoint:
         if not use.pauses or (self._learned is not None and now < self._learned[1] + RATE_SECONDS):
             return
         known, sent = self.total("requests_per_minute"), sum(sender.requests for sender in self._senders.values())
-        least = _SLOWEST if known is None else min(known, _LEAST_KEPT * known)
+        least = _SLOWEST if known is None else _LEAST_KEPT * known
         self._learned = max(least, _KEPT_AFTER_429 * (sent if known is None else min(sent, known))), now
 
     def _learned_rate(self) -> float | None:
@@ -199,7 +199,7 @@ def agreed_limits(known: Iterable[EndpointLimit], given: Iterable[EndpointLimit]
     for own in given:
         if (found := limits.get(own.endpoint)) is None:
             continue
-        for name in ("requests_per_minute", "tokens_per_minute", "concurrency"):
+        for name in LIMITS:
             of_group, of_member = getattr(found, name), getattr(own, name)
             if of_group != of_member:
                 has = "none" if of_member is None else f"{of_member:g}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from clairgen.config.prices import PICODOLLARS
 from clairgen.coordination.wire import (
     RATE_SECONDS,
     SHARD_SECONDS,
@@ -21,7 +22,7 @@ from clairgen.coordination.wire import (
 )
 from clairgen.errors import ConfigError, ReplacedError, RunError
 from clairgen.service.coordinator.allotments import Allotments, RunAccount
-from clairgen.service.coordinator.leased_rates import LeasedEndpoint, agreed_limits
+from clairgen.service.coordinator.leased_rates import LIMITS, LeasedEndpoint, agreed_limits
 from clairgen.service.coordinator.shard_holders import ShardHolders
 from clairgen.store.completions import now
 from clairgen.store.group_records import EndpointRow, GroupRow, MemberRow, Row, ShardRow
@@ -210,13 +211,10 @@ class Group:
         }
 
     def _endpoint(self, endpoint: LeasedEndpoint) -> dict[str, Any]:
-        limits = ("requests_per_minute", "tokens_per_minute", "concurrency")
-        return {
-            "endpoint": endpoint.limits.endpoint,
-            **{name: endpoint.total(name) for name in limits},
-            "leased": {name: endpoint.committed(name) for name in limits if endpoint.total(name) is not None},
-        }
+        totals = {name: endpoint.total(name) for name in LIMITS}
+        leased = {name: endpoint.committed(name) for name, total in totals.items() if total is not None}
+        return {"endpoint": endpoint.limits.endpoint, **totals, "leased": leased}
 
 
 def _usd(picodollars: int | None) -> float | None:
-    return None if picodollars is None else picodollars / 10**12
+    return None if picodollars is None else picodollars / PICODOLLARS

@@ -140,7 +140,7 @@ class Coordinator:
         if (group := self._groups.get(name)) is None:
             if len(self._groups) >= _MOST_GROUPS:
                 raise ConfigError(f"the coordinator has {_MOST_GROUPS:,} groups, as many as it may; forget some")
-            group = self._groups[name] = Group(new_group(name, None), self._clock)
+            group = self._groups[name] = Group(new_group(name), self._clock)
         return group
 
     async def _known(self, name: str) -> Group:

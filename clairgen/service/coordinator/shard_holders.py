@@ -4,7 +4,7 @@ A holder ends its lease by its own clock from when it asked, which is before thi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clairgen.coordination.wire import SHARD_SECONDS, Claim, Claimed
 from clairgen.errors import ConfigError
@@ -88,9 +88,7 @@ class ShardHolders:
         for one in self._held.values():
             row = one.row
             if row.session == session and row.state == HELD:
-                one.row = ShardRow(
-                    row.group_name, row.work, row.number, row.count, "", row.holder, DONE if done else ""
-                )
+                one.row = replace(row, session="", state=DONE if done else "")
                 released.append(one.row)
         return released
 
@@ -100,18 +98,14 @@ class ShardHolders:
 
     def _free_one(self, claim: Claim) -> int | None:
         numbers = range(1, claim.count + 1) if claim.number is None else [claim.number]
-        found: int | None = None
-        rank_of_found = 3
-        for number in numbers:
-            if not self._is_free(claim, number):
-                continue
-            held = self._held.get((claim.work, number))
-            rank = 1 if held is None else 0 if held.row.holder == claim.holder else 2
-            if rank < rank_of_found:
-                found, rank_of_found = number, rank
-            if rank == 0:
-                break
-        return found
+        free = (number for number in numbers if self._is_free(claim, number))
+        return min(free, key=lambda number: self._rank(claim, number), default=None)
+
+    def _rank(self, claim: Claim, number: int) -> int:
+        held = self._held.get((claim.work, number))
+        if held is None:
+            return 1
+        return 0 if held.row.holder == claim.holder else 2
 
     def _is_free(self, claim: Claim, number: int) -> bool:
         held = self._held.get((claim.work, number))
