@@ -73,7 +73,7 @@ async def close_workers() -> None:
 
 def usable_cores() -> int:
     """The cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
 
 
 def characters(*values: object) -> int:
@@ -82,6 +82,10 @@ def characters(*values: object) -> int:
         len(value) if isinstance(value, str | bytes) else characters(*value) if isinstance(value, tuple) else 0
         for value in values
     )
+
+
+class _ProcessEndedError(RequestFailedError):
+    """A process ended before it answered."""
 
 
 class Workers:
@@ -94,30 +98,17 @@ class Workers:
         self._is_closed = False
 
     async def run(self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        """See `off_loop`. A process that takes too long, or whose work is cancelled, is killed."""
-        request = pickle.dumps((work, args, kwargs))
+        """See `off_loop`. A process that takes too long, or whose work is cancelled, is killed.
+
+        If one ends by itself, or somebody kills it, a new one does its work; if that ends, too, the work fails.
+        """
+        request, size = pickle.dumps((work, args, kwargs)), characters(*args, *kwargs.values())
         async with self._free:
-            process = self._idle.pop() if self._idle else await self._started()
             try:
-                async with asyncio.timeout(self._time_limit_seconds):
-                    succeeded, result = pickle.loads(await _answered(process, request))  # noqa: S301 - our own process
-            except TimeoutError as error:
-                await _end(process)
-                raise _too_long(characters(*args, *kwargs.values()), self._time_limit_seconds) from error
-            except (asyncio.IncompleteReadError, ConnectionError) as error:
-                with contextlib.suppress(TimeoutError):  # it is ending; killed meanwhile, its exit code could be lost
-                    await asyncio.wait_for(process.wait(), _SECONDS_TO_END)
-                await _end(process)
-                size = characters(*args, *kwargs.values())
-                detail = f"the process for texts of {size:,} characters ended with {process.returncode}: out of memory?"
-                raise RequestFailedError(TOO_LONG, detail) from error
-            except BaseException:
-                await _end(process)
-                raise
-            if self._is_closed:
-                await _end(process)
-            else:
-                self._idle.append(process)
+                answer = await self._answer(self._idle.pop() if self._idle else await self._started(), request, size)
+            except _ProcessEndedError:
+                answer = await self._answer(await self._started(), request, size)
+        succeeded, result = pickle.loads(answer)  # noqa: S301 - our own process
         if succeeded is None:
             raise RequestFailedError(*result)
         if not succeeded:
@@ -130,6 +121,29 @@ class Workers:
         self._is_closed = True
         while self._idle:
             await _end(self._idle.pop())
+
+    async def _answer(self, process: Process, request: bytes, size: int) -> bytes:
+        """What a process answers, which is idle then. Raises RequestFailedError if it takes too long or ends."""
+        try:
+            async with asyncio.timeout(self._time_limit_seconds):
+                answer = await _answered(process, request)
+        except TimeoutError as error:
+            await _end(process)
+            raise _too_long(size, self._time_limit_seconds) from error
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            with contextlib.suppress(TimeoutError):  # it is ending; killed meanwhile, its exit code could be lost
+                await asyncio.wait_for(process.wait(), _SECONDS_TO_END)
+            await _end(process)
+            detail = f"the process for texts of {size:,} characters ended with {process.returncode}: out of memory?"
+            raise _ProcessEndedError(TOO_LONG, detail) from error
+        except BaseException:
+            await _end(process)
+            raise
+        if self._is_closed:
+            await _end(process)
+        else:
+            self._idle.append(process)
+        return answer
 
     async def _started(self) -> Process:
         # A session of its own: Ctrl-C is for the parent, which may let what is in flight finish. It ends with its input.

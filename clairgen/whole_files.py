@@ -15,7 +15,12 @@ def write_whole(file: Path, content: str | bytes) -> None:
         stream.write(content.encode("utf-8") if isinstance(content, str) else content)
         stream.flush()
         os.fsync(stream.fileno())
-    partial.replace(file)
+    put_in_place(partial, file)
+
+
+def put_in_place(written: Path, file: Path) -> None:
+    """Give a file that is on disk its name, which is on disk, too, when this returns. Raises OSError."""
+    written.replace(file)
     folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 
@@ -81,6 +82,17 @@ async def test_a_process_that_dies_fails_its_task_by_name(workers: Workers) -> N
     ):
         await workers.run(dying, "text")
     assert await workers.run(printing, "text") == 4
+
+
+async def test_what_a_killed_process_was_to_do_is_done_by_a_new_one_however_many_are_killed() -> None:
+    workers = Workers(time_limit_seconds=60, most=2)
+    try:
+        killed = await asyncio.gather(*(workers.run(process_id, "text") for _ in range(2)))
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        assert await workers.run(process_id, "text") not in killed
+    finally:
+        await workers.close()
 
 
 async def test_other_errors_are_those_of_the_work(workers: Workers) -> None:

@@ -1,7 +1,6 @@
 """Opens what a report is about: a run, or the shards in a folder as one run, with the figures of many pairs in columns."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final
 from clairgen.errors import RequestFailedError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.installed import has_analysis_extra
-from clairgen.long_texts import Workers
+from clairgen.long_texts import Workers, usable_cores
 from clairgen.reporting.recipe_report import ReportedPart
 from clairgen.store import (
     Plan,
@@ -97,7 +96,7 @@ async def _write_columns(directories: Sequence[RunDirectory]) -> None:
 
     Those whose process failed or was killed are left to this one, which needs them next and says what is wrong with a run.
     """
-    workers = Workers(time_limit_seconds=_TIME_LIMIT_SECONDS, most=min(os.cpu_count() or 1, len(directories)))
+    workers = Workers(time_limit_seconds=_TIME_LIMIT_SECONDS, most=min(usable_cores(), len(directories)))
 
     async def write(directory: RunDirectory) -> None:
         with suppress(RequestFailedError, RuntimeError, OSError):

@@ -127,11 +127,17 @@ def max_cost(role: Role, body: bytes, price: Price | None = None) -> int | None:
     return picodollars(price, len(body) + TEMPLATE_TOKENS, role.longest_answer)
 
 
-def cost_usd(usage: Usage, price: Price | None) -> float | None:
-    """What an answer cost, in US dollars; None without a price or without the server's counts."""
+def cost_of_usage(usage: Usage, price: Price | None) -> int | None:
+    """What an answer cost, in picodollars; None without a price or without the server's counts."""
     if price is None or usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
-    return picodollars(price, usage.prompt_tokens, usage.completion_tokens) / PICODOLLARS
+    return picodollars(price, usage.prompt_tokens, usage.completion_tokens)
+
+
+def cost_usd(usage: Usage, price: Price | None) -> float | None:
+    """The same in US dollars."""
+    cost = cost_of_usage(usage, price)
+    return None if cost is None else cost / PICODOLLARS
 
 
 def dollars(amount_usd: float) -> str:

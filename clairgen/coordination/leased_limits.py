@@ -64,21 +64,22 @@ class LeasedLimits:
         self._joined = joined
         self._shared = {limit.endpoint: limit for limit in shared}
         self._clock = clock
-        self._own: list[EndpointLimits] = []
+        self._own: dict[str, EndpointLimits] = {}
         self._leased: dict[str, _Leased] = {}
         self._holds_until = math.inf
 
     def join(self, key: Hashable, name: str, roles: Sequence[ConfiguredLimits], note: Callable[[str], None]) -> Member:
-        """See `LimitsInCommon`."""
+        """See `LimitsInCommon`. A server that is named and has registered, or that comes back, is one endpoint."""
         configured = ConfiguredLimits.of_all(roles)
-        limits = configured.limits(self._clock)
-        if (shared := self._shared.get(str(key))) is None:
-            self._own.append(limits)
-            limits.open_until(self._holds_until)
-        else:
-            one = self._leased[str(key)] = _Leased(configured, limits, _has_limit(shared))
-            self._open(one)
-            self._joined()
+        if (limits := self._known(str(key))) is None:
+            limits = configured.limits(self._clock)
+            if (shared := self._shared.get(str(key))) is None:
+                self._own[str(key)] = limits
+                limits.open_until(self._holds_until)
+            else:
+                one = self._leased[str(key)] = _Leased(configured, limits, _has_limit(shared))
+                self._open(one)
+                self._joined()
         return Member(name, len(roles), configured, limits, lambda: None, note)
 
     @property
@@ -94,7 +95,7 @@ class LeasedLimits:
     def hold(self, until: float) -> None:
         """Send nothing to any endpoint from this time on, whatever its own limits allow."""
         self._holds_until = until
-        for limits in self._own:
+        for limits in self._own.values():
             limits.open_until(until)
         for one in self._leased.values():
             self._open(one)
@@ -143,6 +144,9 @@ class LeasedLimits:
                 self._configure(one, share)
                 one.permits = share
             self._open(one)
+
+    def _known(self, key: str) -> EndpointLimits | None:
+        return one.limits if (one := self._leased.get(key)) is not None else self._own.get(key)
 
     def _configure(self, one: _Leased, share: RateShare) -> None:
         configured, rate = one.configured, RateLimits(share.requests_per_minute, share.tokens_per_minute)

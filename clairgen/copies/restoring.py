@@ -31,6 +31,7 @@ from clairgen.store import RunDirectory
 from clairgen.store.directory import UNFINISHED
 from clairgen.store.read_connection import holds_nothing
 from clairgen.store.restored import check_restored
+from clairgen.whole_files import put_in_place
 from clairgen.wording import counted
 
 _TRIES: Final = 3
@@ -267,9 +268,4 @@ def _move(draft: RunDirectory, directory: RunDirectory) -> None:
         path.replace(target)
     for suffix in ("-wal", "-shm", "-journal"):
         directory.database.with_name(f"{directory.database.name}{suffix}").unlink(missing_ok=True)
-    draft.database.replace(directory.database)
-    folder = os.open(directory.path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    put_in_place(draft.database, directory.database)

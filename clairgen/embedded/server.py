@@ -14,6 +14,7 @@ from typing import BinaryIO, Self
 
 from clairgen.embedded.gguf import EmbeddedAddress, trained_context
 from clairgen.errors import ConfigError, MissingExtraError
+from clairgen.long_texts import usable_cores
 
 MOST_CONTEXT = 4096
 MOST_THREADS = 8
@@ -108,8 +109,7 @@ def _threads(model: Path) -> int:
     """
     if model.stat().st_size < SMALL_MODEL_BYTES:
         return 1
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()  # no affinity on macOS
-    return min(cpus or 1, MOST_THREADS)
+    return min(usable_cores(), MOST_THREADS)
 
 
 def _opened(log: Path | None) -> BinaryIO:

@@ -9,7 +9,7 @@ from pathlib import Path
 from clairgen.config.prices import check_budget
 from clairgen.config.role import Role
 from clairgen.errors import RequestFailedError
-from clairgen.evaluation.evaluate import EvaluationAsk
+from clairgen.evaluation.evaluate import evaluation_ask
 from clairgen.evaluation.evaluator import Item
 from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation, evaluated_roles, numbered_items
 from clairgen.inference.runtime import Runtime
@@ -106,7 +106,7 @@ async def estimate_evaluation(
 
 async def _add(evaluation: Evaluation, item: Item, forecast: _Forecast) -> None:
     try:
-        await evaluation.evaluator.score(item, EvaluationAsk(forecast))
+        await evaluation.evaluator.score(item, evaluation_ask(forecast))
     except RequestFailedError:
         return  # a stored answer that cannot be used
 

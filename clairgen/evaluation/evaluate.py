@@ -21,13 +21,13 @@ from clairgen.pipeline.budget_limit import settle_limit
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.detaching import check_detach, leaving
 from clairgen.pipeline.failures import Stop, task_failure
+from clairgen.pipeline.make_pair import RecordingAsk
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import TASKS_QUEUED, Session, session
 from clairgen.recipes.recipe import Ask
-from clairgen.records import Completion, Message, SampleRange, Task
+from clairgen.records import SampleRange, Task
 from clairgen.store import EvaluationRecord, ItemRecord, RunDirectory, Store
 from clairgen.tasks import prompt_error
-from clairgen.templates import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +40,9 @@ class EvaluationSummary:
     stopped_by: RunStoppedError | UserError | None = None
 
 
-class EvaluationAsk:
-    """An `Ask` for one item, which records role and key of every completion that it returned.
-
-    Sample indices are moved to those of evaluations, so that no answer of a training set is taken for one.
-    """
-
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
-        self._asked: list[tuple[str, str] | None] = []
-
-    @property
-    def requests(self) -> list[tuple[str, str]]:
-        """Role and key of each completion that was returned, in the order of the requests."""
-        return [one for one in self._asked if one is not None]
-
-    async def __call__(
-        self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
-    ) -> Completion:
-        """See `clairgen.recipes.recipe.Ask`."""
-        place = len(self._asked)
-        self._asked.append(None)
-        completion = await self._ask(role, messages, sample=SampleRange.EVALUATION + sample, template=template)
-        self._asked[place] = (role, completion.key)
-        return completion
+def evaluation_ask(ask: Ask) -> RecordingAsk:
+    """The `Ask` for an item: its sample indices are those of evaluations, so that no answer of a training set is taken."""
+    return RecordingAsk(ask, first_sample=SampleRange.EVALUATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +156,7 @@ async def _run(held: Session, context: _Context, left: Sequence[tuple[int, Item]
 
 async def _score_item(position: int, item: Item, context: _Context) -> None:
     """Score an item and commit the score, or why there is none; or leave it and stop the session."""
-    ask = EvaluationAsk(context.client)
+    ask = evaluation_ask(context.client)
     kind = context.record.label
     try:
         try:

@@ -71,18 +71,8 @@ _MENTION_WITHOUT = phrase_pattern(
 )
 _SIGNS = (
     *("made", "original", "previous", "initial", "first", "earlier", "student", "revision", "revising", "reviewing"),
-    *(
-        "rewrite",
-        "corrections",
-        "edits",
-        "korrigierte",
-        "überarbeitete",
-        "verbesserte",
-        "corrigée",
-        "révisée",
-        "améliorée",
-    ),
-    *("corregida", "revisada", "mejorada"),
+    *("rewrite", "corrections", "edits", "korrigierte", "überarbeitete", "verbesserte"),
+    *("corrigée", "révisée", "améliorée", "corregida", "revisada", "mejorada"),
 )
 _LABEL = phrase_pattern(
     (r"^[ \t#*_>-]*(<revised> ([\w-]+ )?<text>|<changes> made|key (corrections|revisions))[ \t*_]*(:|$)",),

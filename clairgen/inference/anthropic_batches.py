@@ -17,7 +17,7 @@ import httpx2
 from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
 from clairgen.inference.anthropic_format import converted_request, converted_result
 from clairgen.inference.batch_lines import split_lines
-from clairgen.inference.batch_service import RemoteBatch, RemoteFile, Tags, rejected_call
+from clairgen.inference.batch_service import RemoteBatch, RemoteFile, Tags, rejected_call, until_repeated
 from clairgen.inference.endpoint import EndpointAddress
 from clairgen.inference.json_bodies import parsed_json
 from clairgen.inference.redaction import Redaction
@@ -68,17 +68,14 @@ class AnthropicBatches:
         """See `BatchService`."""
         return _batch(await self._json("POST", f"/{batch_id}/cancel", "cancel a batch"))
 
+    @until_repeated
     async def batches(self) -> AsyncGenerator[RemoteBatch, None]:
         """See `BatchService`."""
-        query, seen = {"limit": str(_PER_PAGE)}, set[str]()
+        query = {"limit": str(_PER_PAGE)}
         while True:
             page = await self._json("GET", "", "list batches", query=query)
             for one in page.get("data") or ():
-                batch = _batch(one)
-                if batch.id in seen:  # a server that knows no pages sends the first for ever
-                    return
-                seen.add(batch.id)
-                yield batch
+                yield _batch(one)
             if not page.get("has_more") or not isinstance(page.get("last_id"), str):
                 return
             query["after_id"] = page["last_id"]

@@ -163,12 +163,14 @@ def _without_response(error: Any, body: Any, status: Any) -> RequestError:  # no
 
 
 def unreadable(said: str) -> RequestFailedError:
-    """The error of a request whose result cannot be read: it was probably paid for, so it is not sent again."""
-    return RequestFailedError(
-        "result-unreadable",
-        f"{said}; the request is sent again only if you say so, since it was probably paid for",
-        billed=True,
-    )
+    """The error of a request whose result cannot be read."""
+    return perhaps_paid("result-unreadable", said)
+
+
+def perhaps_paid(reason: str, said: str) -> RequestFailedError:
+    """The error of a request whose answer may be billed although there is none to be had."""
+    detail = f"{said}; the request is sent again only if you say so, since it was probably paid for"
+    return RequestFailedError(reason, detail, billed=True)
 
 
 def _says_that_it_failed(status: object) -> bool:

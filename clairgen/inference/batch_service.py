@@ -4,10 +4,12 @@ Every call raises RequestError: RetryableError where nothing is known of what be
 UnusableEndpointError where it would never be accepted.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
 from clairgen.inference.announced_limits import retry_after_seconds
@@ -73,6 +75,10 @@ class Tags:
         return f"clairgen-{self.batch}.jsonl"
 
 
+Arguments = ParamSpec("Arguments")
+Listed = TypeVar("Listed", RemoteBatch, RemoteFile)
+
+
 def rejected_call(
     status: int,
     body: Mapping[str, Any],
@@ -90,6 +96,24 @@ def rejected_call(
         return RetryableError(rejection.reason, said, status=status, retry_after_seconds=wait)
     hint = f"; {rejection.hint}" if rejection.hint else ""
     return UnusableEndpointError(f"it does not {what}: {said}{hint}", status, rejection.reason)
+
+
+def until_repeated(
+    listing: Callable[Arguments, AsyncGenerator[Listed, None]],
+) -> Callable[Arguments, AsyncGenerator[Listed, None]]:
+    """A listing that ends where it would begin again: a server that knows no pages sends the first for ever."""
+
+    @wraps(listing)
+    async def listed(*args: Arguments.args, **kwargs: Arguments.kwargs) -> AsyncGenerator[Listed, None]:
+        seen = set[str]()
+        async with aclosing(listing(*args, **kwargs)) as found:
+            async for one in found:
+                if one.id in seen:
+                    return
+                seen.add(one.id)
+                yield one
+
+    return listed
 
 
 class BatchService(Protocol):

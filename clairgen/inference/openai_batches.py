@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from clairgen.errors import RequestError, RetryableError
-from clairgen.inference.batch_service import Refusal, RemoteBatch, RemoteFile, Tags, rejected_call
+from clairgen.inference.batch_service import Refusal, RemoteBatch, RemoteFile, Tags, rejected_call, until_repeated
 from clairgen.inference.endpoint import EndpointAddress
 from clairgen.inference.redaction import Redaction
 from clairgen.inference.rejections import shortened
@@ -77,29 +77,21 @@ class OpenAIBatches:
         cancelled = self._client.batches.cancel(batch_id, extra_headers=self._unsent)
         return await self._asked(cancelled, "cancel a batch", _batch)
 
+    @until_repeated
     async def batches(self) -> AsyncGenerator[RemoteBatch, None]:
         """See `BatchService`."""
-        seen = set[str]()
         async with self._errors("list batches"):
             async for one in self._client.batches.list(limit=_PER_PAGE, extra_headers=self._unsent):
-                batch = _batch(one)
-                if batch.id in seen:  # a server that knows no pages sends the first for ever
-                    return
-                seen.add(batch.id)
-                yield batch
+                yield _batch(one)
 
+    @until_repeated
     async def files(self) -> AsyncGenerator[RemoteFile, None]:
         """See `BatchService`."""
-        seen = set[str]()
         async with self._errors("list files"):
             async for one in self._client.files.list(
                 purpose="batch", order="desc", limit=_PER_PAGE, extra_headers=self._unsent
             ):
-                file = _file(one)
-                if file.id in seen:
-                    return
-                seen.add(file.id)
-                yield file
+                yield _file(one)
 
     async def size(self, file_id: str) -> int | None:
         """See `BatchService`."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from clairgen.config.prices import (
     PICODOLLARS,
+    cost_of_usage,
     costs,
     dollars,
     max_cost,
@@ -305,16 +306,11 @@ class Charge:
 
     def answered(self, usage: Usage, price: Price | None = None) -> None:
         """The attempt was answered, which cost what the server counted, at this price or the role's own."""
-        self._cost = self._cost_of(price or self._role.price_per_million, usage.prompt_tokens, usage.completion_tokens)
+        self._cost = None if self._call is None else cost_of_usage(usage, price or self._role.price_per_million)
 
     def failed(self, error: RequestError) -> None:
         """The attempt failed: a rejection costs nothing; after a server's fault, or silence, what was done before is unknown."""
         self._cost = cost_of_failure(error, self._most)
-
-    def _cost_of(self, price: Price | None, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
-        if self._call is None or price is None or prompt_tokens is None or answer_tokens is None:
-            return None
-        return picodollars(price, prompt_tokens, answer_tokens)
 
 
 def cost_of_failure(error: RequestError, price: Price | None) -> int | None:

@@ -31,16 +31,25 @@ class FiltersInForce:
 
 
 class RecordingAsk:
-    """An `Ask` that records the keys of the completions that it returned, in the order of the requests."""
+    """An `Ask` that records which completions it returned, in the order of the requests, of which several may run at once.
 
-    def __init__(self, ask: Ask) -> None:
+    Sample indices are counted from `first_sample`.
+    """
+
+    def __init__(self, ask: Ask, *, first_sample: int = 0) -> None:
         self._ask = ask
-        self._asked: list[str | None] = []
+        self._first_sample = first_sample
+        self._asked: list[tuple[str, str] | None] = []
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:
+        """Role and key of each completion that was returned so far."""
+        return [one for one in self._asked if one is not None]
 
     @property
     def keys(self) -> list[str]:
-        """The keys of what was returned so far."""
-        return [key for key in self._asked if key is not None]
+        """The keys alone."""
+        return [key for _, key in self.requests]
 
     async def __call__(
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
@@ -48,8 +57,8 @@ class RecordingAsk:
         """See `clairgen.recipes.recipe.Ask`."""
         place = len(self._asked)
         self._asked.append(None)
-        completion = await self._ask(role, messages, sample=sample, template=template)
-        self._asked[place] = completion.key
+        completion = await self._ask(role, messages, sample=self._first_sample + sample, template=template)
+        self._asked[place] = (role, completion.key)
         return completion
 
 

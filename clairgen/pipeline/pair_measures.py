@@ -167,7 +167,7 @@ class PairMeasures:
 
     async def _measure_alone(self, pair: UnmeasuredPair, done: asyncio.Future[Measures]) -> None:
         try:
-            (found,) = await self._twice(pair)
+            (found,) = await self._alone(pair)
         except Exception as error:  # noqa: BLE001 - who waits for the pair gets it
             if not done.done():
                 done.set_exception(error)
@@ -175,18 +175,15 @@ class PairMeasures:
             if not done.done():
                 done.set_result(found)
 
-    async def _twice(self, pair: UnmeasuredPair) -> list[Measures]:
-        """Measure a pair alone, once more if its process ended, which anybody may have killed."""
-        for _ in range(2):
-            try:
-                return await in_process(measures, (pair,), self._record, self._tokenizer)
-            except OSError:  # no process can be started any more
-                return measured_pairs((pair,), self._pipeline, self._tokenizer, cores=1)
-            except RequestFailedError as error:
-                ended = error
-        size = characters(pair.pair.chosen.text, pair.pair.rejected.text)
-        detail = f"each process that measured these answers of {size:,} characters ended: {ended.detail}"
-        raise RequestFailedError(TOO_LONG, detail) from ended
+    async def _alone(self, pair: UnmeasuredPair) -> list[Measures]:
+        try:
+            return await in_process(measures, (pair,), self._record, self._tokenizer)
+        except OSError:  # no process can be started any more
+            return measured_pairs((pair,), self._pipeline, self._tokenizer, cores=1)
+        except RequestFailedError as error:
+            size = characters(pair.pair.chosen.text, pair.pair.rejected.text)
+            detail = f"each process that measured these answers of {size:,} characters ended: {error.detail}"
+            raise RequestFailedError(TOO_LONG, detail) from error
 
 
 def is_applied_anywhere(settings: FilterSettings) -> bool:

@@ -92,6 +92,16 @@ async def test_a_share_ends_by_the_members_own_clock_while_it_is_cut_off_and_is_
     assert group["endpoints"][0]["leased"] == {"requests_per_minute": 0}
 
 
+async def test_a_server_that_is_named_and_has_registered_has_one_share(served: Coordinated, clock: FakeClock) -> None:
+    process = Process(served, clock)
+    async with process.member() as member:
+        await member.join("r", "run", "here", 0, None)
+        named, registered = process.limits_of(member), process.limits_of(member)
+        await process.until(lambda: not registered.rate_limiter.is_closed)
+        assert not named.rate_limiter.is_closed
+        assert named is registered  # two would each send what is one share
+
+
 async def test_a_member_stops_its_work_when_the_coordinator_stays_silent(served: Coordinated, clock: FakeClock) -> None:
     process = Process(served, clock)
     with pytest.raises(EndpointsError, match="has not answered for") as raised:

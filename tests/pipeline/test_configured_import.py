@@ -103,7 +103,7 @@ async def test_filters_of_one_recipe_are_those_of_imported_pairs_of_that_name(
     written(tmp_path / "pairs.jsonl", rows(3))
     limits = {"length_ratio": {"bounds": [0.5, 2], "action": "drop"}}
     both = [{"path": "pairs.jsonl", "name": name} for name in ("mine", "theirs")]
-    monkeypatch.setattr("os.cpu_count", lambda: jobs)
+    monkeypatch.setattr("clairgen.pipeline.import_pairs.usable_cores", lambda: jobs)
     config = load_config(saved(tmp_path, {"import": both, "filters": {"recipes": {"theirs": limits}}}))
     assert (await generate(config, tmp_path / "run")).dropped == {"theirs": {"length-ratio-above": 3}}
 

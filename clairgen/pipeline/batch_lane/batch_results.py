@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from clairgen.config.prices import cost_usd, picodollars
+from clairgen.config.prices import cost_of_usage, cost_usd
 from clairgen.config.role import Price
 from clairgen.errors import RequestError, UnusableEndpointError
 from clairgen.inference.batch_lines import LineResult, UnreadableLine, read_line, unreadable
@@ -88,12 +88,12 @@ class BatchResults:
             self.new_lines += 1
             self.unmatched.taken[found.custom_id] = hash(line)
             self._note_answer(found)
-            await self._start(waiting, found.outcome)
+            await self._start(waiting, found.outcome, self._cost(found.outcome))
         elif await self.unmatched.is_read_again(found, line):
             self._note_answer(found)
         else:
-            usage = found.outcome.usage if isinstance(found.outcome, ChatAnswer) else Usage()
-            await self._run(self.unmatched.keep(found, line, self._cost(usage)))
+            cost = self._cost(found.outcome) if isinstance(found.outcome, ChatAnswer) else None
+            await self._run(self.unmatched.keep(found, line, cost))
 
     async def fail_unreadable(self) -> None:
         """Fail those that wait and whose lines could not be read: all of them, unless each of these lines names its request."""
@@ -101,13 +101,13 @@ class BatchResults:
         for key in [key for key in self.waiting if None in reasons or key in reasons]:
             why = reasons[key] if key in reasons else reasons[None]
             error = unreadable(f"the line that may be its result cannot be read ({why}); it is kept in batch_strays")
-            await self._start(self.waiting.pop(key), error)
+            await self._start(self.waiting.pop(key), error, self._cost(error))
         await self.finish()
 
     async def fail_rest(self, error: Callable[[], RequestError], *, cost: int | None) -> None:
         """Commit the same for all lines that nothing came back for; `cost` is that of each, None if it is not known."""
         for key in list(self.waiting):
-            await self._start(self.waiting.pop(key), error(), known_cost=cost, counts_cost=False)
+            await self._start(self.waiting.pop(key), error(), cost)
         await self.finish()
 
     async def finish(self) -> None:
@@ -117,15 +117,8 @@ class BatchResults:
         if self._error is not None:
             raise self._error
 
-    async def _start(
-        self,
-        line: WaitingLine,
-        outcome: ChatAnswer | RequestError,
-        *,
-        known_cost: int | None = None,
-        counts_cost: bool = True,
-    ) -> None:
-        await self._run(self._commit(line, outcome, known_cost=known_cost, counts_cost=counts_cost))
+    async def _start(self, line: WaitingLine, outcome: ChatAnswer | RequestError, cost: int | None) -> None:
+        await self._run(self._commit(line, outcome, cost))
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Commit something while further lines are read. Raises StoreError of what was committed before."""
@@ -146,17 +139,9 @@ class BatchResults:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._error = self._error or error
 
-    async def _commit(
-        self,
-        line: WaitingLine,
-        outcome: ChatAnswer | RequestError,
-        *,
-        known_cost: int | None,
-        counts_cost: bool,
-    ) -> None:
+    async def _commit(self, line: WaitingLine, outcome: ChatAnswer | RequestError, cost: int | None) -> None:
         if isinstance(outcome, ChatAnswer):
             completion = await self._completion(line, outcome)
-            cost = self._cost(outcome.usage)
             await self._store.batches.answer(line, completion, cost)
             end = LineEnd(line.key, completion, outcome.usage)
             self._count_answer(completion)
@@ -164,7 +149,6 @@ class BatchResults:
             outcome.endpoint = self._batch.endpoint
             if isinstance(outcome, UnusableEndpointError):
                 self.unusable = outcome
-            cost = cost_of_failure(outcome, self._price) if counts_cost else known_cost
             await self._store.batches.fail(line, self._attempt(line, outcome), cost)
             end = LineEnd(line.key, outcome, None)
             counters = self._progress.role(self._batch.role)
@@ -223,7 +207,7 @@ class BatchResults:
             latency_seconds=self._seconds,
         )
 
-    def _cost(self, usage: Usage) -> int | None:
-        if self._price is None or usage.prompt_tokens is None or usage.completion_tokens is None:
-            return None
-        return picodollars(self._price, usage.prompt_tokens, usage.completion_tokens)
+    def _cost(self, outcome: ChatAnswer | RequestError) -> int | None:
+        if isinstance(outcome, ChatAnswer):
+            return cost_of_usage(outcome.usage, self._price)
+        return cost_of_failure(outcome, self._price)

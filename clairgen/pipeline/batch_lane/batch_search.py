@@ -13,7 +13,6 @@ from clairgen.store import BatchRecord
 
 _CLOCK_SKEW_SECONDS: Final = 7 * 86_400  # a provider's clock, or this machine's, may be as wrong
 _ANONYMOUS_SKEW_SECONDS: Final = 2 * 86_400
-_POLLS: Final = 6  # as many times the first pause between two looks at batches of others
 
 
 class BatchSearch:
@@ -112,7 +111,7 @@ class BatchSearch:
                     self._not_mine.add(one.id)
             if not runs:
                 return None
-            await self._account.sleep(_POLLS * self._account.settings.poll_seconds)
+            await self._account.sleep(self._account.longest_poll_seconds)
 
     async def _candidates(self) -> list[RemoteBatch]:
         """Anonymous batches of as many requests that are no other batch of this run."""

@@ -15,6 +15,7 @@ from clairgen.inference.batch_lines import request_line
 from clairgen.pipeline.model_requests import Request
 from clairgen.records import Completion
 from clairgen.store import Call
+from clairgen.whole_files import put_in_place
 
 _BYTES_PER_TOKEN: Final = 4
 Outcome = Completion | RequestError | None
@@ -64,12 +65,7 @@ class Collection:
         os.fsync(self._stream.fileno())
         self._stream.close()
         self._stream = None
-        self._partial.replace(self.file)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        put_in_place(self._partial, self.file)
 
     def discard(self) -> None:
         """Forget the file."""

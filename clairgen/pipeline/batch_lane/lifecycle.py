@@ -20,7 +20,6 @@ from clairgen.pipeline.batch_lane.submission import FOUND_BY_FILE, Submission
 from clairgen.store import BatchRecord, now
 
 _GROWTH: Final = 1.5
-_LONGEST_POLL: Final = 6  # times the first
 _OVERDUE_SECONDS: Final = 3600  # after its expiry; that a batch still runs then is said
 _STUCK_SECONDS: Final = 86_400  # after its expiry; then it is cancelled
 _CANCELLING_SECONDS: Final = 3600  # after that it is waited for no longer
@@ -143,8 +142,7 @@ class OpenBatch:
 
     async def _waited_for(self, batch_id: str) -> RemoteBatch | None:
         """A batch once it has ended, or has not although it is long past its expiry and was cancelled; None if it is lost."""
-        settings, wait = self.account.settings, self.account.settings.poll_seconds
-        is_said, cancelled_at = False, None
+        wait, is_said, cancelled_at = self.account.settings.poll_seconds, False, None
         while (remote := await self._looked_at(batch_id)) is not None and remote.status not in ENDED:
             overdue = self._overdue_seconds(remote)
             if cancelled_at is not None and self.account.clock() - cancelled_at > _CANCELLING_SECONDS:
@@ -159,7 +157,7 @@ class OpenBatch:
                     f"ago; {_STUCK_SECONDS // 3600} h after its expiry it is cancelled and its answers are taken in"
                 )
             await self.account.sleep(wait)
-            wait = min(_GROWTH * wait, _LONGEST_POLL * settings.poll_seconds)
+            wait = min(_GROWTH * wait, self.account.longest_poll_seconds)
         return remote
 
     def _overdue_seconds(self, remote: RemoteBatch) -> float:

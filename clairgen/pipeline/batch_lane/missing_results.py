@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Final
 
 from clairgen.errors import RequestError, RequestFailedError, RetryableError
+from clairgen.inference.batch_lines import perhaps_paid
 from clairgen.inference.batch_service import ENDED, RemoteBatch
 from clairgen.store import Store
 
@@ -76,5 +77,4 @@ def never_processed(reason: str, said: str) -> Callable[[], RequestError]:
 
 
 def _perhaps_paid(reason: str, said: str) -> Callable[[], RequestError]:
-    detail = f"{said}; the request is sent again only if you say so, since it was probably paid for"
-    return lambda: RequestFailedError(reason, detail, billed=True)
+    return lambda: perhaps_paid(reason, said)

@@ -21,6 +21,7 @@ T = TypeVar("T")
 _FIRST_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 30.0
 _ENDED_ALREADY: Final = 409
+_LONGEST_POLL: Final = 6  # times the first
 
 
 @dataclass(slots=True)
@@ -101,6 +102,11 @@ class ProviderAccount:
             f"{error.endpoint or 'the provider'} asks to wait {seconds:.0f} s before the next call about a batch of {self.role} "
             f"({error.detail}); Ctrl-C leaves the batches there, and the same command collects them later"
         )
+
+    @property
+    def longest_poll_seconds(self) -> float:
+        """The longest pause between two looks at a batch."""
+        return _LONGEST_POLL * self.settings.poll_seconds
 
     def repeating(self, seconds: float) -> "Repeating":
         """The pauses of something that is done again for as long."""

@@ -17,7 +17,6 @@ from clairgen.store import BatchRecord
 _REFUSED_IN_A_ROW: Final = 20
 _TOO_MUCH_WAITS: Final = "token_limit_exceeded"
 _ALONE_TRIES: Final = 3
-_POLLS: Final = 6  # as many times the first pause between two looks at a batch
 _OF_LINES: Final = frozenset(
     {
         *("duplicate_custom_id", "invalid_custom_id", "invalid_json_line", "invalid_method", "invalid_request"),
@@ -51,7 +50,7 @@ class Refusals:
             await account.enqueued.changed_for(identity)
         elif self._alone_tries[identity] < _ALONE_TRIES:
             self._alone_tries[identity] += 1
-            await account.sleep(_POLLS * account.settings.poll_seconds)
+            await account.sleep(account.longest_poll_seconds)
         else:
             return False
         await open_batch.submit_again()
