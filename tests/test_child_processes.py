@@ -3,28 +3,13 @@
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from clairgen.child_processes import watched_command
+from tests.other_processes import has_ended
 
 SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-
-
-def has_ended(pid: int) -> bool:
-    """Whether a process of another parent is gone, within some seconds."""
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":  # whoever inherited it has not looked yet
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.mark.process
@@ -35,4 +20,4 @@ def test_a_command_ends_with_its_watcher_that_is_killed() -> None:
         assert watcher.stdout is not None
         pid = int(watcher.stdout.readline())
         watcher.send_signal(signal.SIGKILL)
-        assert has_ended(pid)
+        assert has_ended(pid, 20)

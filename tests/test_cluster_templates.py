@@ -18,6 +18,8 @@ import yaml
 
 from clairgen import api
 from clairgen.cli.app import app
+from clairgen.errors import REPLACED, USER
+from clairgen.iteration.served_command import free_port
 from clairgen.pipeline.merge_shards import merge_shards
 from tests.cli.commands import clairgen
 from tests.runs import config_text, played, questions, write_tasks
@@ -54,12 +56,6 @@ VLLM = """
 def executable(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def is_served(port: int) -> bool:
@@ -196,6 +192,7 @@ def test_the_kubernetes_job_names_what_is_there() -> None:
     assert parsed["drain_seconds"] + 15 < pod["terminationGracePeriodSeconds"]
     rules = [rule for rule in job["spec"]["podFailurePolicy"]["rules"] if rule["action"] == "FailIndex"]
     assert rules[0]["onExitCodes"]["containerName"] == container["name"]
+    assert rules[0]["onExitCodes"]["values"] == [USER, REPLACED]
 
 
 def test_the_skypilot_files_say_what_their_commands_need() -> None:

@@ -55,12 +55,13 @@ def batches_command(
 
 def batch_lines(found: "Sequence[BatchStatus]") -> list[str]:
     """Two lines for each batch; answers and failures are those that were taken in, whatever the provider counts."""
-    return [line for one in found for line in _lines(one, time.time())]
+    now = time.time()
+    return [line for one in found for line in _lines(one, now)]
 
 
 def _lines(one: "BatchStatus", now: float) -> tuple[str, str]:
     batch, numbers = one.batch, one.numbers
-    facts = [f"{plain_line(state_of(one))}", f"{duration(one.age_seconds(now))} h old"]
+    facts = [plain_line(state_of(one)), f"{duration(one.age_seconds(now))} h old"]
     if one.is_open and batch.expires_at is not None:
         facts.append(f"expires in {duration(batch.expires_at - now)} h")
     counts = [

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import importlib.util
 import json
-import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,7 @@ import typer
 
 from clairgen.cli.evaluation_options import CheckpointSource
 from clairgen.errors import ConfigError, InputError, MissingExtraError, UserError
-from clairgen.iteration.served_command import free_port, running_server
+from clairgen.iteration.served_command import free_port, running_vllm, vllm_words
 from clairgen.reporting.sanitize import plain_line
 
 _ADAPTER_CONFIG: Final = "adapter_config.json"
@@ -38,7 +36,7 @@ def checkpoint_server(source: CheckpointSource, run: Path) -> CheckpointServer:
 
     Raises ConfigError for options that make no command, and MissingExtraError without what converting and serving need.
     """
-    options = _words(source.vllm_options)
+    options = vllm_words(source.vllm_options)
     command = None if source.vllm == _NO else _named(source.vllm) if source.vllm is not None else _found()
     if command is not None:
         log = run / "vllm.log"
@@ -66,10 +64,7 @@ class VllmServer:
         port = free_port()
         words = [*self._command, *self._model_arguments(model.absolute(), name)]
         words += ["--host", "127.0.0.1", "--port", str(port), *self._options]
-        # A key in VLLM_API_KEY would be asked for, and nobody gives it.
-        environment = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
-        environment |= {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
-        with running_server(words, port, "vLLM", self._log, environment=environment) as url:
+        with running_vllm(words, port, self._log) as url:
             yield url
 
     def _model_arguments(self, model: Path, name: str) -> list[str]:
@@ -147,13 +142,6 @@ def _found() -> list[str] | None:
 def _by_module(python: str) -> list[str]:
     """The module of vLLM, since builds that are not distributed as `vllm` have no command of that name that works."""
     return [python, "-m", "vllm.entrypoints.openai.api_server"]
-
-
-def _words(options: str) -> list[str]:
-    try:
-        return shlex.split(options)
-    except ValueError as error:
-        raise ConfigError(f"--vllm-options {options!r} cannot be read as arguments: {error}") from error
 
 
 def _adapter(model: Path) -> tuple[str, str | None, int]:

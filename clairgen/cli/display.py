@@ -77,9 +77,14 @@ def failure_lines(failures: Sequence[tuple[str, str, int, str]], again: str) -> 
 
     by_reason = Counter[str]()
     for recipe, reason, count, detail in failures:
-        yield f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}"
+        yield failure_line(recipe, reason, count, detail)
         by_reason[reason] += count
     yield from map(plain_line, retry_sentences(by_reason, again))
+
+
+def failure_line(recipe: str, reason: str, count: int, detail: str) -> str:
+    """How many of a recipe failed for a reason, and the detail of the first."""
+    return f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}"
 
 
 def spent_line(spent: "Spent | Money") -> str:

@@ -179,7 +179,7 @@ def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> Non
     failing = next(((shard, end) for shard, end in ends.items() if ends_all(end)), None)
     if failing is None and not any(end.code == DRAINED for end in ends.values()):
         return
-    if failing is None or failing[1].code != USER:
+    if failing is None or failing[1].code not in (USER, REPLACED):
         typer.echo(f"Continue with: {plain_line(again)}")
     if failing is None:
         raise DrainedError("Stopped; what the shards have committed is kept, and is merged once all are made.")

@@ -14,14 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.cli.counters_view import CountersView
-from clairgen.cli.display import counters_line, pairs_table, spent_line
+from clairgen.cli.display import counters_line, failure_line, pairs_table, spent_line
 from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import ConfigError, InUseError
 from clairgen.pipeline.progress_words import behind_words, pairs_words
 from clairgen.pipeline.run_log import LastSession, last_session, session_words
-from clairgen.reporting.sanitize import plain_line, safe_line, shortened
+from clairgen.reporting.sanitize import plain_line, safe_line
 from clairgen.store.directory import RunDirectory
 from clairgen.task_shard import shards_named
 from clairgen.wording import counted
@@ -178,8 +178,8 @@ def _print_status(console: Console, found: "api.Status") -> None:
             f"Copy at {plain_line(found.copy.address)}, by the log at {at} UTC: {behind_words(found.copy)}; what was done "
             "without --copy-to since then is not in it"
         )
-    for recipe, reason, count, detail in found.failures:
-        typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
+    for failure in found.failures:
+        typer.echo(failure_line(*failure))
 
 
 def _print_evaluations(console: Console, found: "api.Status") -> None:

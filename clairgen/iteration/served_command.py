@@ -4,6 +4,7 @@ It ends with this process, whatever ends that: a killed command leaves no server
 """
 
 import contextlib
+import os
 import shlex
 import socket
 import string
@@ -102,6 +103,24 @@ def running_server(
             assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
             process.stdin.close()
             process.wait()
+
+
+@contextlib.contextmanager
+def running_vllm(words: Sequence[str], port: int, log: Path, *, host: str = LOOPBACK) -> Iterator[str]:
+    """The same of a vLLM, which asks nobody for a key and reports to nobody."""
+    # A key in VLLM_API_KEY would be asked for, and nobody gives it.
+    environment = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
+    environment |= {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    with running_server(words, port, "vLLM", log, environment=environment, host=host) as url:
+        yield url
+
+
+def vllm_words(options: str) -> tuple[str, ...]:
+    """Further arguments of vLLM as a user gave them. Raises ConfigError."""
+    try:
+        return tuple(shlex.split(options))
+    except ValueError as error:
+        raise ConfigError(f"--vllm-options {options!r} cannot be read as arguments: {error}") from error
 
 
 def free_port(host: str = LOOPBACK) -> int:

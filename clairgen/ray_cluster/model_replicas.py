@@ -1,8 +1,6 @@
 """Replicas of a model, each a vLLM on GPUs of its node that is started again if it ends; and where they serve, for the shards."""
 
 import asyncio
-import os
-import shlex
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -14,7 +12,7 @@ import httpx
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError
-from clairgen.iteration.served_command import free_port, running_server
+from clairgen.iteration.served_command import free_port, running_vllm
 from clairgen.wording import counted
 
 MOST_FAILURES: Final = 3
@@ -78,10 +76,7 @@ class ReplicaProcess:
         """Serve until it ends, or answers nobody any more."""
         port = free_port(self._host)
         words = self._replicas.words(program, self._host, port)
-        # A key in VLLM_API_KEY would be asked for, and nobody gives it.
-        environment = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
-        environment |= {"VLLM_NO_USAGE_STATS": "1", "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
-        with running_server(words, port, "vLLM", self._log, environment=environment, host=self._host) as url:
+        with running_vllm(words, port, self._log, host=self._host) as url:
             try:
                 self._url = url
                 silent = 0
@@ -151,14 +146,6 @@ def at_replicas(config: RunConfig, model: str, urls: Sequence[str]) -> RunConfig
     return config.model_copy(
         update={"models": config.models | {name: role.model_copy(update=served) for name, role in roles.items()}}
     )
-
-
-def vllm_words(options: str) -> tuple[str, ...]:
-    """Further arguments of vLLM as a user gave them. Raises ConfigError."""
-    try:
-        return tuple(shlex.split(options))
-    except ValueError as error:
-        raise ConfigError(f"--vllm-options {options!r} cannot be read as arguments: {error}") from error
 
 
 def _answers(url: str) -> bool:

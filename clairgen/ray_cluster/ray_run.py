@@ -12,11 +12,12 @@ from clairgen.config.models import RunConfig
 from clairgen.copies.restoring import restore
 from clairgen.copies.storage import open_storage
 from clairgen.errors import ConfigError
+from clairgen.iteration.served_command import vllm_words
 from clairgen.pipeline.generate import Options
 from clairgen.pipeline.merge_shards import MergeSummary, merge_shards
 from clairgen.ray_cluster import OnRay
 from clairgen.ray_cluster.equal_shares import share_of, share_sentence
-from clairgen.ray_cluster.model_replicas import RemoteReplica, Replicas, Serving, at_replicas, vllm_words
+from clairgen.ray_cluster.model_replicas import RemoteReplica, Replicas, Serving, at_replicas
 from clairgen.ray_cluster.ray_session import (
     NodeFolder,
     RemoteActor,

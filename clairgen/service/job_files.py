@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from clairgen.folder_lock import LOCK_FILE
+
 _MOST_FILES: Final = 10_000
 _CHUNK_BYTES: Final = 1 << 18
 
@@ -27,7 +29,7 @@ def made_files(folder: Path) -> list[MadeFile]:
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for name in sorted(names):
             path = Path(where) / name
-            if not name.startswith(".") and name != "lock" and stat.S_ISREG((facts := path.lstat()).st_mode):
+            if not name.startswith(".") and name != LOCK_FILE and stat.S_ISREG((facts := path.lstat()).st_mode):
                 found.append(MadeFile(str(path.relative_to(folder)), facts.st_size))
         if len(found) > _MOST_FILES:
             break

@@ -16,6 +16,7 @@ import typer
 
 from tests.batch_provider import BatchProvider
 from tests.bench.harness import folder, write_tasks
+from tests.other_processes import processor_seconds
 from tests.runs import REVISER, TARGET, played
 
 
@@ -82,8 +83,7 @@ def looked_at(pid: int) -> tuple[int, float] | None:
     status = Path(f"/proc/{pid}/status").read_text()
     if "VmHWM:" not in status:
         return None
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(status.split("VmHWM:")[1].split()[0]), (int(fields[11]) + int(fields[12])) / 100
+    return int(status.split("VmHWM:")[1].split()[0]), processor_seconds(pid)
 
 
 if __name__ == "__main__":

@@ -6,24 +6,19 @@ many members that makes for one core at the usual pace.
 
 import argparse
 import asyncio
-import os
 import tempfile
 from pathlib import Path
 
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
 from clairgen.coordination.wire import BEAT_SECONDS, Beat, EndpointLimit, EndpointUse, Join, MoneyUse
 from clairgen.inference.runtime import open_transport
-from tests.durability.coordinator import coordinator, ended, free_port
+from clairgen.iteration.served_command import free_port
+from tests.durability.coordinator import coordinator, ended
+from tests.other_processes import processor_seconds
 
 PAID = [EndpointLimit(endpoint=f"model {n}", requests_per_minute=60_000, tokens_per_minute=1e8) for n in range(2)]
 
 _AT_ONCE = 8
-
-
-def processor_seconds(pid: int) -> float:
-    """What a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def member(client: CoordinatorClient, name: str, reports: int, every: int, turn: asyncio.Semaphore) -> int:

@@ -26,11 +26,11 @@ import httpx
 import typer
 
 from tests.bench.harness import Server, config_text, folder, served, write_tasks
+from tests.other_processes import processor_seconds
 
 QUIET, READ, LOWERED = "no readers", "readers", "readers, web process at nice 10"
 TOKEN: Final = "b" * 64
 HEADERS: Final = {"Authorization": f"Bearer {TOKEN}"}
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -163,9 +163,9 @@ async def follow(client: httpx.AsyncClient, path: str, pause: float, window: Win
 async def watch(server: Server, service: int, seconds: float, window: Window) -> None:
     """Fill in what happens in the next seconds."""
     worker = child_of(service)
-    before = time.perf_counter(), server.facts()["answered"], processor(worker), processor(service)
+    before = time.perf_counter(), server.facts()["answered"], processor_seconds(worker), processor_seconds(service)
     await asyncio.sleep(seconds)
-    after = time.perf_counter(), server.facts()["answered"], processor(worker), processor(service)
+    after = time.perf_counter(), server.facts()["answered"], processor_seconds(worker), processor_seconds(service)
     window.seconds, window.answers, window.worker, window.service = (b - a for a, b in zip(before, after, strict=True))
 
 
@@ -173,12 +173,6 @@ def child_of(pid: int) -> int:
     """The one child of a process."""
     [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(child)
-
-
-def processor(pid: int) -> float:
-    """Processor seconds of a process and its threads so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def set_nice(pid: int, nice: int) -> None:

@@ -15,43 +15,25 @@ from tests.cli.commands import Done, clairgen
 from tests.judges import JUDGE, shown
 from tests.runs import write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
+from tests.scripted_vllm import vllm_in
 
 VLLM = """
-import json, os, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
 words = [word for word in sys.argv[2:] if word != "--enable-lora"]
 arguments = dict(zip(words[::2], words[1::2]))
 folder = json.loads(arguments.get("--lora-modules", "{}")).get("path", arguments["--model"])
 print(json.dumps([sys.argv[1], arguments, "VLLM_API_KEY" in os.environ, os.environ["VLLM_NO_USAGE_STATS"]]), flush=True)
 if os.path.exists(os.path.join(folder, "broken")):
     sys.exit("ValueError: no kernel for this model")
-class Server(BaseHTTPRequestHandler):
-    def say(self, content):
-        body = json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def do_GET(self):
-        self.say({"data": [{"id": arguments["--served-model-name"]}]})
-    def do_POST(self):
-        number = int(json.loads(self.rfile.read(int(self.headers["content-length"])))["messages"][-1]["content"].split()[2])
-        answer = str(number + ("checkpoint-2" in folder))
-        message = {"index": 0, "message": {"role": "assistant", "content": answer}, "finish_reason": "stop"}
-        self.say({"choices": [message], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
-    def log_message(self, *args): pass
-HTTPServer((arguments["--host"], int(arguments["--port"])), Server).serve_forever()
+def answer(prompt):
+    return str(int(prompt.split()[2]) + ("checkpoint-2" in folder))
 """
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """A program that stands for vllm; what it was started with is the first line that it prints."""
-    path = tmp_path / "bin" / "vllm"
-    path.parent.mkdir()
-    path.write_text(f"#!{sys.executable}\n{VLLM}")
-    path.chmod(0o755)
-    return path
+    vllm_in(tmp_path / "bin", VLLM)
+    return tmp_path / "bin" / "vllm"
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -23,7 +22,9 @@ from typing import Any
 
 import httpx
 
+from clairgen.iteration.served_command import free_port
 from clairgen.pipeline.generate import generate
+from tests.durability.provider import most_within
 from tests.durability.shards import committed, pairs, started
 from tests.runs import REVISER, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
@@ -49,15 +50,6 @@ class Paid:
             self.asked_at.append(time.monotonic())
             self.bill += PICODOLLARS
         return Reply(found.body, headers=found.headers, delay_seconds=0.2)
-
-    def most_in(self, seconds: float) -> int:
-        """The most requests in any window of this length."""
-        most = first = 0
-        for last, at in enumerate(self.asked_at):
-            while at - self.asked_at[first] >= seconds:
-                first += 1
-            most = max(most, last + 1 - first)
-        return most
 
 
 class Forwarder:
@@ -101,12 +93,6 @@ async def _piped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             writer.write(data)
             await writer.drain()
     writer.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
 
 
 async def coordinator(root: Path, port: int) -> asyncio.subprocess.Process:
@@ -179,7 +165,7 @@ async def trial(folder: Path, *, tasks: int, rate: int, cut_seconds: float) -> N
         async with httpx.AsyncClient() as client:
             [group] = (await client.get(f"http://127.0.0.1:{port}/api/coordinator")).json()
         seconds = paid.asked_at[-1] - paid.asked_at[0]
-        most, allowed = paid.most_in(WINDOW_SECONDS), rate * WINDOW_SECONDS / 60
+        most, allowed = most_within(WINDOW_SECONDS, paid.asked_at), rate * WINDOW_SECONDS / 60
         bill, in_first = paid.bill, len(paid.asked_at)
         say(f"exit codes {codes} after {time.monotonic() - began:.0f} s\n")
         say(

@@ -4,7 +4,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +28,16 @@ _WORDS = [
     for first in ("ba", "co", "du", "fe", "gi", "ho", "ju", "ka", "le", "mi")
     for last in ("ren", "lom", "sat", "vik", "pra", "tor")
 ]
+
+
+def most_within(seconds: float, times: Sequence[float]) -> int:
+    """The most of these times, which rise, in any window of this length."""
+    first = most = 0
+    for last, at in enumerate(times):
+        while at - times[first] > seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
 
 
 @dataclass(slots=True)

@@ -28,17 +28,14 @@ from typing import Any
 import yaml
 from ray.cluster_utils import Cluster
 
-from clairgen import api
 from clairgen.config.file import parse_config
 from clairgen.config.models import RunConfig
 from clairgen.iteration.served_command import free_port
 from clairgen.pipeline.generate import generate
-from tests.durability.provider import Provider, config_text, write_tasks
-from tests.runs import REVISER, STRONGER, TARGET
+from tests.durability.provider import Provider, config_text, most_within, write_tasks
+from tests.durability.shards import pairs
 from tests.scripted import Reply, ScriptedEndpoint
 
-RECIPES = ("clair", "stronger-preferred")
-ROLES = {"target": TARGET, "reviser": REVISER, "stronger": STRONGER}
 CPUS = 3
 """Of a node: one more shard each than three nodes need, so that two have room for most."""
 SECONDS_TO_COMMIT = 1.0
@@ -76,18 +73,6 @@ class Ledger:
     def _age(self, seed: int, killed: float, before: float, after: float) -> float:
         answers = [at for at in self.answered[seed] if before <= at <= after]
         return max(killed - answers[0], 0.0) if answers else 0.0
-
-    def most_a_minute(self) -> dict[str, int]:
-        """The most requests of each model within a minute."""
-        found = {}
-        for model, times in self.times.items():
-            first = most = 0
-            for last, at in enumerate(times):
-                while at - times[first] > 60:
-                    first += 1
-                most = max(most, last - first + 1)
-            found[model] = most
-        return found
 
 
 class Nodes:
@@ -154,10 +139,6 @@ def kill_tree(pid: int) -> int:
 def _send(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-async def pairs(run: Path) -> list[tuple[str, str, object]]:
-    return [(recipe, one.task.id, one.outcome) for recipe in RECIPES for one in await api.made_pairs(run, recipe)]
 
 
 def recorded_spending(run: Path) -> int:
@@ -297,7 +278,8 @@ class Trial:
         merged, whole = await pairs(self.run), await pairs(self.folder / "whole")
         lag = SECONDS_TO_COMMIT + (self.arguments.copy_every and self.arguments.copy_every + SECONDS_TO_COPY)
         needed, ages = len(ledger.asked), ledger.ages_when_lost()
-        most, bill, recorded = ledger.most_a_minute(), self.provider.picodollars, recorded_spending(self.run)
+        most = {model: most_within(60, times) for model, times in ledger.times.items()}
+        bill, recorded = self.provider.picodollars, recorded_spending(self.run)
         say(f"exit code {self.code}, {len(ledger.kills)} kills, {len(self.stops)} times Ctrl-C")
         say(f"{len(merged):,} pairs, equal to the undisturbed run: {merged == whole}")
         say(

@@ -5,7 +5,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 
 from clairgen.errors import ConfigError
 from clairgen.iteration.served_command import check_command, served_by
+from tests.other_processes import has_ended, is_running
 
 SERVER = """
 import os, sys
@@ -35,30 +35,15 @@ def command(folder: Path) -> str:
     return f"{shlex.quote(sys.executable)} {shlex.quote(str(folder / 'server.py'))} {{port}} {{model}} {{name}}"
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def ended(pid: int) -> bool:
-    """Whether a process ends within ten seconds."""
-    until = time.monotonic() + 10
-    while is_alive(pid) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not is_alive(pid)
-
-
 @pytest.mark.process
 def test_the_server_is_there_for_the_block_and_gone_after_it(tmp_path: Path) -> None:
     log = tmp_path / "serve.log"
     with served_by(command(tmp_path), model="a folder/model", name="mine", log=log) as url:
         answer = httpx.get(f"{url}/models").text
         pid = int(log.read_text().split()[1])
-        assert is_alive(pid)
+        assert is_running(pid)
     assert answer.split(" ", 1)[1] == "a folder/model mine"
-    assert ended(pid)
+    assert has_ended(pid, 10)
 
 
 @pytest.mark.process
@@ -74,7 +59,7 @@ def test_a_process_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> Non
         assert holder.stdout.readline() == b"up\n"
         pid = int(log.read_text().split()[1])
         os.kill(holder.pid, signal.SIGKILL)
-    assert ended(pid)
+    assert has_ended(pid, 10)
 
 
 @pytest.mark.process

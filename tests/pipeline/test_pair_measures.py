@@ -18,6 +18,7 @@ from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.pair_measures import Measures, PairMeasures
 from clairgen.records import Answer, Message, Pair, ParseStatus, Undecided
 from tests.cli.forked import Forked, forked
+from tests.other_processes import is_running
 from tests.runs import TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -70,13 +71,6 @@ def children(pid: int) -> list[int]:
     """The processes that measure for a process."""
     found = [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
     return [int(child) for child in found if b"long_texts" in Path(f"/proc/{child}/cmdline").read_bytes()]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 async def test_other_processes_measure_and_find_the_same() -> None:

@@ -6,15 +6,19 @@ from pathlib import Path
 import pytest
 
 from clairgen import api
+from clairgen.cli import generate_on_ray
 from clairgen.config.file import load_config
-from clairgen.errors import ConfigError
+from clairgen.errors import COPY, DRAINED, ENDPOINTS, REPLACED, USER, ClairgenError, ConfigError, exit_code
 from clairgen.iteration.served_command import free_port
 from clairgen.pipeline.generate import generate
+from clairgen.ray_cluster.shard_process import ShardEnd
 from clairgen.store import runs_inside
+from clairgen.task_shard import TaskShard
 from tests.cli.commands import clairgen, interpreter, pairs_in
-from tests.ray_cluster.test_model_replicas import vllm_in
+from tests.ray_cluster.test_model_replicas import VLLM
 from tests.runs import TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
+from tests.scripted_vllm import vllm_in
 
 pytest.importorskip("ray")
 
@@ -31,7 +35,7 @@ def settings(tmp_path: Path) -> Path:
 async def test_a_run_on_ray_is_the_run_of_one_machine(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
     settings, run = tmp_path / "config.yaml", tmp_path / "run"
-    environment = {"PATH": vllm_in(tmp_path / "bin"), "RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 1}'}
+    environment = {"PATH": vllm_in(tmp_path / "bin", VLLM), "RAY_OVERRIDE_RESOURCES": '{"CPU": 2, "GPU": 1}'}
     async with ScriptedEndpoint(played) as endpoint:
         text = config_text(endpoint.url, tasks, reviser={"requests_per_minute": 60_000})
         settings.write_text(text)
@@ -57,6 +61,19 @@ async def test_options_for_ray_are_refused_without_it(settings: Path, tmp_path: 
     done = await clairgen("generate", settings, "--run", tmp_path / "run", "--on", "ray", "--shard", "1/2")
     assert (done.code, done.err[:15]) == (2, "Error: --shard ")
     assert not (tmp_path / "run.shards").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "goes_on"), [(ENDPOINTS, True), (COPY, True), (DRAINED, True), (USER, False), (REPLACED, False)]
+)
+def test_the_same_command_is_advised_only_where_it_can_go_on(
+    code: int, goes_on: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = {TaskShard(1, 2): ShardEnd(0, "", "a"), TaskShard(2, 2): ShardEnd(code, "Error: it says why", "b")}
+    with pytest.raises(ClairgenError) as raised:
+        generate_on_ray._raise_what_stopped(ends, "clairgen generate ...")
+    assert exit_code(raised.value) == code
+    assert capsys.readouterr().out == ("Continue with: clairgen generate ...\n" if goes_on else "")
 
 
 async def test_nodes_that_do_not_join_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

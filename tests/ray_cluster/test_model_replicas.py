@@ -3,60 +3,31 @@
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from clairgen.errors import ConfigError
-from clairgen.ray_cluster.model_replicas import ReplicaProcess, Replicas, Serving, at_replicas, vllm_words
+from clairgen.iteration.served_command import vllm_words
+from clairgen.ray_cluster.model_replicas import ReplicaProcess, Replicas, Serving, at_replicas
+from tests.other_processes import eventually
 from tests.runs import REVISER, TARGET, config
+from tests.scripted_vllm import vllm_in
 
 VLLM = """
-import json, os, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
 arguments = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 assert sys.argv[1] == "serve"
 if "broken" in sys.argv[2]:
     sys.exit("ValueError: no kernel for this model")
-class Server(BaseHTTPRequestHandler):
-    def say(self, content):
-        body = json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def do_GET(self):
-        self.say({"data": [{"id": arguments["--served-model-name"], "pid": os.getpid()}]})
-    def do_POST(self):
-        prompt = json.loads(self.rfile.read(int(self.headers["content-length"])))["messages"][-1]["content"]
-        said = f"{prompt} is a question and this is an answer to it"
-        message = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
-        self.say({"choices": [message], "usage": {"prompt_tokens": 20, "completion_tokens": 10}})
-    def log_message(self, *args): pass
-HTTPServer((arguments["--host"], int(arguments["--port"])), Server).serve_forever()
+def answer(prompt):
+    return f"{prompt} is a question and this is an answer to it"
 """
-
-
-def vllm_in(folder: Path) -> str:
-    """A PATH that begins with a folder in which a program stands for vllm."""
-    folder.mkdir()
-    (folder / "vllm").write_text(f"#!{sys.executable}\n{VLLM}")
-    (folder / "vllm").chmod(0o755)
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"
-
-
-async def eventually(what: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not what():  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.02)
 
 
 @pytest.mark.process
 async def test_a_replica_that_dies_serves_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", vllm_in(tmp_path / "bin"))
+    monkeypatch.setenv("PATH", vllm_in(tmp_path / "bin", VLLM))
     replicas = Replicas("some/model", gpus=2, options=("--max-model-len", "4096"))
     replica = ReplicaProcess(replicas, "127.0.0.1", tmp_path / "vllm.log", poll_seconds=0.05)
     running = asyncio.create_task(asyncio.to_thread(replica.run))
@@ -75,7 +46,7 @@ async def test_a_vllm_that_does_not_start_is_given_up_with_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clairgen.ray_cluster.model_replicas.MOST_FAILURES", 1)
-    monkeypatch.setenv("PATH", vllm_in(tmp_path / "bin"))
+    monkeypatch.setenv("PATH", vllm_in(tmp_path / "bin", VLLM))
     reason = await asyncio.to_thread(ReplicaProcess(Replicas("broken"), "127.0.0.1", tmp_path / "vllm.log").run)
     assert reason.startswith("vLLM ended before it served the model: ValueError: no kernel for this model")
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,11 @@ from clairgen.errors import DRAINED, USER
 from clairgen.ray_cluster.shard_process import ShardEnd, ShardJob, ShardProcess
 from clairgen.store import RunDirectory
 from clairgen.task_shard import TaskShard
+from tests.other_processes import eventually
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
 SHARD = TaskShard(1, 2)
-
-
-async def eventually(what: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not what():  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.02)
 
 
 def child_of(run: Path) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from clairgen.service.request_checks import HEADERS, MOST_BODY_BYTES, allowed_ho
 from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import read_tokens
-from tests.service.served import ADDRESS, RUN, TODAY, made, policy_for, queue_of, routes_of, rows
+from tests.service.served import ADDRESS, RUN, TODAY, filled, made, policy_for, queue_of, routes_of, rows
 
 CANARY = "sk-canary-0123456789abcdefghijklmnop"
 UNLIMITED = Limits(10**9, 10**9, 10**6, 10**6)
@@ -129,13 +130,8 @@ async def attacked(
 
 def _filled(path: str, run: str, pair: str, hostile: str | None = None) -> str:
     """A route's path with the names of what is there, or with one hostile text in place of each of them."""
-    known = {"run": run, "pair": pair, "name": "service.css"}
-    while "{" in path:
-        before, _, rest = path.partition("{")
-        name, _, after = rest.partition("}")
-        value = known.get(name.partition(":")[0], "1") if hostile is None else hostile
-        path = f"{before}{quote(value, safe='')}{after}"
-    return path
+    known = dict.fromkeys(("name", "name:path"), "service.css") | {"run": run, "pair": pair}
+    return filled(path, defaultdict(lambda: "1", known) if hostile is None else defaultdict(lambda: hostile))
 
 
 async def test_no_text_in_a_path_or_a_query_is_more_than_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
