@@ -171,7 +171,8 @@ async def test_a_provider_that_counts_wrongly_does_not_void_the_budget(counts: t
     tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(100)), tmp_path / "run"
 
     async with ScriptedEndpoint(lambda request: miscounted(request, counts)) as endpoint:
-        summary = await generate(config(endpoint.url, tasks, budget_usd=budget, **priced(timeout_seconds=10)), run)
+        roles = priced(timeout_seconds=10, concurrency=2)  # so that the target alone does not use up the budget
+        summary = await generate(config(endpoint.url, tasks, budget_usd=budget, **roles), run)
         priced_requests = [request for request in endpoint.asked if request["model"] != STRONGER]
     assert isinstance(summary.stopped_by, BudgetError)
     counted, money = await spent(run), summary.progress.money
