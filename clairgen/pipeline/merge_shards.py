@@ -1,11 +1,12 @@
 """Makes one run of shards: everything that was paid for, under the same ids, as if one machine had made it all.
 
-Each shard is merged in one transaction, so that a merge that was killed is run again; what was merged before adds nothing. Of the
-metadata, filters, tokenizer and source come from the first shard, the budget is the sum of the shards' budgets, and the rest
-is the run's own.
+A few shards are merged in one transaction, so that a merge that was killed is run again; what was merged before adds nothing. Of
+the metadata, filters, tokenizer and source come from the first shard, the budget is the sum of the shards' budgets, and the
+rest is the run's own.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from clairgen.pipeline.ingest import IngestState, ingest_state, state_row
 from clairgen.pipeline.refilter import UNSETTLED, filter_again, refilter, settle_run_filters, unsettled_rows
 from clairgen.pipeline.run_shard import MERGED
 from clairgen.store import (
+    SHARDS_AT_ONCE,
     MergedShard,
     MergeRecord,
     RunDirectory,
     ShardFacts,
+    ShardToMerge,
     Store,
     merging,
     reading,
@@ -95,9 +98,10 @@ async def merge_shards(
     with directory.locked():
         async with writing(directory) as store:
             await _prepare(store, directory, described[0])
-        for shard in described:
-            merged[shard.directory.path] = await _merge(directory, shard)
-            tell(_sentence(shard, merged[shard.directory.path], directory))
+        for group in _groups(described):
+            for shard, one in zip(group, await _merge(directory, group), strict=True):
+                merged[shard.directory.path] = one
+                tell(_sentence(shard, one, directory))
         async with writing(directory) as store:
             await _settle_filters(store)
             lacking = await _lacking(store, described[0].state)
@@ -174,18 +178,42 @@ async def _prepare(store: Store, run: RunDirectory, shard: _Shard) -> None:
         await store.metadata.put(CONFIGURED_FILTERS, shard.configured_filters)
 
 
-async def _merge(run: RunDirectory, shard: _Shard) -> MergedShard:
-    """Merge one shard, while nobody writes it."""
-    key = f"{MERGED}{shard.run_id}"
+def _groups(shards: Sequence[_Shard]) -> Iterator[list[_Shard]]:
+    """The shards that are merged together: as many as can be, but of one shard in two folders only one."""
+    group: list[_Shard] = []
+    for shard in shards:
+        if len(group) == SHARDS_AT_ONCE or shard.run_id in {one.run_id for one in group}:
+            yield group
+            group = []
+        group.append(shard)
+    yield group
+
+
+async def _merge(run: RunDirectory, shards: Sequence[_Shard]) -> list[MergedShard]:
+    """Merge shards, while nobody writes them."""
     async with reading(run) as store:
-        known = await store.metadata.get(key)
-        record = MergeRecord(str(shard.shard), "") if known is None else MergeRecord.from_json(known)
-        findings = await _same_findings(run.path, store, shard)
-        meta = await _meta(store, shard, is_new=known is None)
-    record = replace(record, path=str(shard.directory.path))
-    with shard.directory.locked():
+        known = {shard.run_id: await store.metadata.get(f"{MERGED}{shard.run_id}") for shard in shards}
+        meta = await _meta(store, shards[0], [shard for shard in shards if known[shard.run_id] is None])
+        to_merge = [
+            ShardToMerge(
+                shard.directory.database,
+                _record(shard, known[shard.run_id]),
+                f"{MERGED}{shard.run_id}",
+                await _same_findings(run.path, store, shard),
+            )
+            for shard in shards
+        ]
+    with ExitStack() as stack:
+        for shard in shards:
+            stack.enter_context(shard.directory.locked())
         async with merging(run.database) as merger:
-            return await merger.merge(shard.directory.database, record, findings=findings, meta=meta, key=key)
+            return await merger.merge(to_merge, meta)
+
+
+def _record(shard: _Shard, known: str | None) -> MergeRecord:
+    """What was merged of a shard before, as the run has it, with where it is now."""
+    record = MergeRecord(str(shard.shard), "") if known is None else MergeRecord.from_json(known)
+    return replace(record, path=str(shard.directory.path))
 
 
 async def _same_findings(run: Path, store: Store, shard: _Shard) -> tuple[int, int] | None:
@@ -197,20 +225,23 @@ async def _same_findings(run: Path, store: Store, shard: _Shard) -> tuple[int, i
     return (shard.in_force[0], in_force[0]) if is_same else None
 
 
-async def _meta(store: Store, shard: _Shard, *, is_new: bool) -> dict[str, str]:
-    """The metadata that is committed with a shard: how far the source is read with it, and the budget of all shards."""
+async def _meta(store: Store, first: _Shard, new: Sequence[_Shard]) -> dict[str, str]:
+    """The metadata that is committed with shards: how far the source is read with them, and the budget of all shards.
+
+    `new` are those of which nothing was merged before.
+    """
     state = await ingest_state(store)
     in_force = await store.filter_sets.in_force()
     rows = unsettled_rows(FilterSettings.from_record(in_force[1])) if in_force is not None else []
     meta = {key: value for _, (key, value) in rows}
     if state is None:
-        meta |= [state_row(IngestState(shard.state.source))]
-    if is_new:
+        meta |= [state_row(IngestState(first.state.source))]
+    if new:
         budget, others = await remembered_limit(store), await store.metadata.with_prefix(MERGED)
-        limits = [shard.budget.limit_usd, *([budget.limit_usd] if others else [])]
+        limits = [*(shard.budget.limit_usd for shard in new), *([budget.limit_usd] if others else [])]
         known = [limit for limit in limits if limit is not None]
         total = sum(known) if len(known) == len(limits) else None
-        limit = BudgetLimit(total, shard.budget.configured_usd)
+        limit = BudgetLimit(total, new[-1].budget.configured_usd)
         meta |= [remembered_row(limit)] if limit != budget else []
     return meta
 

@@ -1,6 +1,7 @@
 """The store: every completion, and what was made of them, in SQLite. All SQL is in this package."""
 
 from clairgen.store.advice import AdviceNumbers, PairAdvice
+from clairgen.store.attached_shard import MergedShard, MergeRecord, ShardToMerge
 from clairgen.store.batches import ANSWERED, Batches, BatchLine, BatchNumbers, BatchRecord, WaitingLine
 from clairgen.store.chosen_pairs import PairChoice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
@@ -41,7 +42,7 @@ from clairgen.store.shard_folder import (
     shard_facts,
     shard_folder,
 )
-from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
+from clairgen.store.shard_merger import SHARDS_AT_ONCE, merging
 from clairgen.store.shard_stores import reading_shards, shards_in_words
 from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
@@ -65,6 +66,7 @@ __all__ = [
     "HUMAN_REVISION",
     "IMPORTED",
     "REVISION_KINDS",
+    "SHARDS_AT_ONCE",
     "AdviceNumbers",
     "Attempt",
     "BatchLine",
@@ -75,7 +77,6 @@ __all__ = [
     "Call",
     "CastVote",
     "Certainty",
-    "Differing",
     "EvaluationNumbers",
     "EvaluationRecord",
     "Failure",
@@ -114,6 +115,7 @@ __all__ = [
     "Sent",
     "ShardFacts",
     "ShardFolder",
+    "ShardToMerge",
     "SortKey",
     "SourceIndex",
     "Spending",

@@ -1,7 +1,7 @@
 """Finished shards of a run that nobody made: any number of pairs with short texts and varied figures, written by SQL alone.
 
 Nearly half of the pairs are dropped, one in ten is marked, one in fifty holds no revision. All have the same prompt, and tasks
-are left out. With requests there is an answer for each pair, with a cost.
+are left out. With requests each pair has a task with a prompt of its own, and an answer, with a cost.
 """
 
 import asyncio
@@ -63,13 +63,17 @@ _FILL: Final = (
             WHERE id IN (SELECT pair_id FROM filter_results WHERE action = 'drop')""",
 )
 _REQUESTS: Final = (
+    "UPDATE pairs SET prompt = lower(hex(randomblob(32)))",
+    """INSERT INTO messages (hash, body) SELECT prompt, compressed('[{"content":"How much is ' || position || ' and one?",'
+        || '"role":"user"}]') FROM pairs ORDER BY number""",
+    "INSERT INTO tasks (position, id, messages) SELECT position, task_id, prompt FROM pairs ORDER BY position",
     """INSERT INTO pair_requests (pair_id, purpose, key)
         SELECT id, 'chosen', lower(hex(randomblob(32))) FROM pairs ORDER BY id""",
     """INSERT INTO completions (key, role, model, sample, parameters, messages, text, finish_reason, prompt_tokens,
             completion_tokens, latency_seconds, endpoint, cost_usd, created_at)
         SELECT r.key, 'reviser', 'reviser', 0, '{}', p.prompt, 'The sum is one.', 'stop', 20, 30, 0.5,
             'http://127.0.0.1', 0.001, ''
-        FROM pair_requests r JOIN pairs p ON p.id = r.pair_id ORDER BY r.key""",
+        FROM pairs p JOIN pair_requests r ON r.pair_id = p.id ORDER BY p.number""",
 )
 
 
