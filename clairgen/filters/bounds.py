@@ -11,9 +11,15 @@ from clairgen.metrics.contrast import Metric
 def within_bounds(name: str, measure: Callable[[Candidate], float | None]) -> Callable[[Bounds], Check]:
     """How the filter `name` on a measure is prepared; a pair without a value passes.
 
-    The reasons are `<name>-below` and `<name>-above`, with hyphens for underscores, and the value is the measured one.
+    The reasons are `outside_reasons`, and the value is the measured one.
     """
-    return lambda options: partial(_outside, name.replace("_", "-"), measure, options)
+    return lambda options: partial(_outside, outside_reasons(name), measure, options)
+
+
+def outside_reasons(name: str) -> tuple[str, str]:
+    """The reasons of the filter `name` for a value below and for one above its bounds."""
+    reason = name.replace("_", "-")
+    return f"{reason}-below", f"{reason}-above"
 
 
 class MetricBounds(Bounds):
@@ -37,12 +43,12 @@ def bounds_on(metric: Metric) -> Filter[MetricBounds]:
 
 
 def _outside(
-    reason: str, measure: Callable[[Candidate], float | None], options: Bounds, pair: Candidate
+    reasons: tuple[str, str], measure: Callable[[Candidate], float | None], options: Bounds, pair: Candidate
 ) -> Fault | None:
     value = measure(pair)
     low, high = options.bounds or (None, None)
     if value is not None and low is not None and value < low:
-        return Fault(f"{reason}-below", value)
+        return Fault(reasons[0], value)
     if value is not None and high is not None and value > high:
-        return Fault(f"{reason}-above", value)
+        return Fault(reasons[1], value)
     return None

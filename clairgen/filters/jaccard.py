@@ -23,8 +23,12 @@ class Jaccard(Bounds):
 
 def jaccard_percentage(candidate: Candidate) -> float | None:
     """The index times 100, as in the paper's Table 1."""
-    # Rounded, because 0.29 * 100 is a hair below 29.
-    return None if candidate.contrast is None else round(candidate.contrast.jaccard * 100, 9)
+    return None if candidate.contrast is None else percentage(candidate.contrast.jaccard)
+
+
+def percentage(share: float) -> float:
+    """A share times 100, rounded, because 0.29 * 100 is a hair below 29."""
+    return round(share * 100, 9)
 
 
 JACCARD = Filter(

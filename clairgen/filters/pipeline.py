@@ -1,18 +1,34 @@
 """The filter pipeline: all filters in force over one pair, or over all pairs of a recipe; and which pairs are not exported."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from clairgen.errors import RunStoppedError
 from clairgen.filters.filter import Candidate, Check, Fault, Filter
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.identical import IDENTICAL, is_identical
-from clairgen.filters.options import Bounds
+from clairgen.filters.options import Bounds, Range
 from clairgen.filters.registry import FILTERS
-from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, StoredPair, Undecided
+from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, StoredPair, Undecided
 
 Seen = TypeVar("Seen", Candidate, Undecided)
+_NO_ANSWER: Final = Answer("", "stop", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheck:
+    """How what a filter finds follows from what is stored of a pair besides its texts.
+
+    It finds the `fault` in each pair, or a value of the metric of its own name outside of the `bounds`; without either, what it
+    found in the pair before.
+    """
+
+    filter: str
+    action: FilterAction
+    bounds: Range | None = None
+    fault: Fault | None = None
 
 
 class FilterPipeline:
@@ -40,14 +56,27 @@ class FilterPipeline:
             for revises, entries in self._in_force.items()
         }
 
-    def needs_texts(self, recipe: str, *, revises: bool) -> bool:
-        """Whether the filters look at the texts of a recipe's pairs again although it is known what they found before.
+    def stored_checks(self, recipe: str, *, revises: bool) -> list[StoredCheck] | None:
+        """The filters of a recipe's pairs in their order, as checks of what is stored of a pair; None if one needs its texts.
 
-        If not, `apply` finds the same in a pair without texts, given what was `found`.
+        They find what `apply` does in a measured pair whose findings under the settings `before` are known, of which no prompt is
+        known to be cut and on which nobody voted.
         """
         if (own := self._of_recipes.get(recipe)) is not None:
-            return own.needs_texts(recipe, revises=revises)
-        return not all(one.reads_no_text and one.name in FILTERS.built_in for one, _, _ in self._unknown[revises])
+            return own.stored_checks(recipe, revises=revises)
+        if not all(one.reads_no_text and one.name in FILTERS.built_in for one, _, _ in self._unknown[revises]):
+            return None
+        pair = Candidate(Pair("", recipe, _NO_ANSWER, _NO_ANSWER))
+        found = []
+        for one, action, check in self._in_force[revises]:
+            options = self.settings[one.name]
+            if one.name in self._known[revises]:
+                found.append(StoredCheck(one.name, action))
+            elif isinstance(options, Bounds):
+                found.append(StoredCheck(one.name, action, bounds=options.bounds))
+            elif check is not None and (fault := check(pair)) is not None:
+                found.append(StoredCheck(one.name, action, fault=fault))
+        return found
 
     def apply(
         self,

@@ -1,12 +1,12 @@
 """Filters all pairs of a run again, without requests; nothing is deleted."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
-from clairgen.filters.pipeline import FilterPipeline, RunFilters
+from clairgen.filters.pipeline import FilterPipeline, RunFilters, StoredCheck
 from clairgen.filters.registry import FILTERS_VERSION
 from clairgen.filters.truncated import CUT_PROMPT
 from clairgen.filters.votes import VOTES
@@ -44,14 +44,16 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     plans = await store.metadata.plans()
     cut = await _cut_prompts(store)
     unsettled, latest = await store.metadata.get(UNSETTLED), await store.votes.latest()
-    votes = await _votes_in_words(store)
+    votes = await _votes_in_words(store) if _looks_at_votes(settings) else {}
+    checks = await _stored_checks(store, number, filters_in_force, plans.values(), tokenizer)
+    apart = [*{*cut, *votes}] if checks else []
 
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in plans.values():
             over_the_run = RunFilters(settings.of(plan.recipe), revises=plan.revises)
             pairs = store.pairs.made(plan.recipe)
-            if number is not None and await _need_no_texts(store, number, filters_in_force, plan, tokenizer):
-                pairs = store.pairs.without_texts(plan.recipe)
+            if plan.recipe in checks:
+                pairs = store.pairs.made_with_ids(apart, plan.recipe)
             async for stored, is_new in measured(pairs, tokenizer):
                 prompt = stored.task.messages
                 findings = filters_in_force.apply(
@@ -69,20 +71,28 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
                     yield FilterResult(stored.id, findings, stored.contrast if is_new else None)
 
     recipes = [plan.recipe for plan in plans.values()]
-    new = await store.filter_sets.replace(settings.model_dump_json(), FILTERS_VERSION, recipes, filtered())
+    new = await store.filter_sets.replace(
+        settings.model_dump_json(), FILTERS_VERSION, recipes, filtered(), checks, apart
+    )
     await store.metadata.put(_VOTES_SEEN, str(latest))
     await store.metadata.settle(UNSETTLED, unsettled)
     return new
 
 
-async def _need_no_texts(
-    store: Store, number: int, filters_in_force: FilterPipeline, plan: Plan, tokenizer: str
-) -> bool:
-    """Whether a recipe's pairs can be filtered by what is stored of them besides their texts."""
-    settings = filters_in_force.settings.of(plan.recipe)
-    if settings.compares_pairs or filters_in_force.needs_texts(plan.recipe, revises=plan.revises):
-        return False
-    return not await store.pairs.uncovered(number) and not await store.pairs.unmeasured(plan.recipe, tokenizer)
+async def _stored_checks(
+    store: Store, number: int | None, filters_in_force: FilterPipeline, plans: Iterable[Plan], tokenizer: str
+) -> dict[str, list[StoredCheck]]:
+    """The checks by which pairs can be filtered without their texts, by recipe; none for a recipe that needs those."""
+    if number is None or await store.pairs.uncovered(number):
+        return {}
+    found = {}
+    for plan in plans:
+        checks = filters_in_force.stored_checks(plan.recipe, revises=plan.revises)
+        if filters_in_force.settings.of(plan.recipe).compares_pairs or checks is None:
+            continue
+        if not await store.pairs.unmeasured(plan.recipe, tokenizer):
+            found[plan.recipe] = checks
+    return found
 
 
 async def _set_in_force(store: Store) -> tuple[int | None, FilterSettings | None]:

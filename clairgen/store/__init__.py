@@ -7,6 +7,7 @@ from clairgen.store.chosen_pairs import PairChoice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
 from clairgen.store.directory import RunDirectory, runs_inside
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
+from clairgen.store.filter_sets import FilterResult
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.index_search import (
     Certainty,
@@ -19,7 +20,7 @@ from clairgen.store.index_search import (
 )
 from clairgen.store.index_sync import syncing
 from clairgen.store.judgements import JudgeOpinions, JudgeReply
-from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
+from clairgen.store.metadata import IMPORTED, Plan, metadata_row
 from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure, summed_counts

@@ -12,10 +12,13 @@ from pathlib import Path
 import aiosqlite
 
 from clairgen.errors import InUseError, RunError, StoreError
+from clairgen.filters.jaccard import percentage
 from clairgen.store.file_systems import is_shared, refuse_unsafe_file_system
 from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from clairgen.store.statements import COMPRESSED, compressed
 
+PERCENTAGE = "percentage"
+"""The SQL function of connections that write which the filter `jaccard` compares with its bounds."""
 BUSY_SECONDS = 30
 _SHORT_BUSY_SECONDS = 10
 SHARED_BUSY_SECONDS = 1
@@ -64,6 +67,7 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
             await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
+            await connection.create_function(PERCENTAGE, 1, percentage, deterministic=True)
             for name, (arguments, function) in FUNCTIONS.items():
                 await connection.create_function(name, arguments, function, deterministic=True)
             await _migrate(connection, path)

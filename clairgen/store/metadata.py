@@ -1,27 +1,17 @@
-"""Metadata of the whole run: id, versions, how far tasks were read, configurations, templates, plans and filter sets."""
+"""Metadata of the whole run: id, versions, how far tasks were read, configurations, templates and plans."""
 
 import json
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from clairgen.keys import canonical_json
-from clairgen.records import Contrast, Finding
 from clairgen.store.completions import now
-from clairgen.store.pair_rows import contrast_row, drop_reason, finding_rows
 from clairgen.store.reader import Reader
 from clairgen.store.statements import Statement, Write
-from clairgen.store.writer import Writer
 from clairgen.templates import Template
 
-_IN_FORCE = "filter_set"
-_VERSION = "filters_version"
-_GROUP = 5000
-_KEPT_AGAIN = """
-UPDATE pairs SET drop_reason = NULL WHERE recipe = ? AND status = 'made' AND drop_reason IS NOT NULL
-    AND NOT EXISTS (SELECT 1 FROM filter_results f WHERE f.filter_set = ? AND f.pair_id = pairs.id AND f.action = 'drop')
-"""
 SHARD = "shard"
 """The key of which shard a run is, as i/N."""
 SOURCE = "source"
@@ -126,83 +116,3 @@ def same_source(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def metadata_row(key: str, value: str) -> Statement:
     """The statement that stores a value."""
     return "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value)
-
-
-@dataclass(frozen=True, slots=True)
-class FilterResult:
-    """What a filter set found in a pair; `measured` is its contrast if that had to be measured again."""
-
-    pair_id: str
-    findings: tuple[Finding, ...]
-    measured: Contrast | None
-
-
-class FilterSets:
-    """The filter sets of one run; `writer` is None in a store that was opened for reading."""
-
-    def __init__(self, reader: Reader, writer: Writer | None, metadata: Metadata) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._metadata = metadata
-
-    async def in_force(self) -> tuple[int, str] | None:
-        """Id and settings (JSON) of the set in force; None before the first."""
-        current = await self._metadata.get(_IN_FORCE)
-        if current is None:
-            return None
-        row = await self._reader.row("SELECT id, settings FROM filter_sets WHERE id = ?", (int(current),))
-        return None if row is None else (row["id"], row["settings"])
-
-    async def version(self, number: int) -> int | None:
-        """The version of the filters that a set was applied with; None if it is not known."""
-        recorded = (await self._metadata.get(_VERSION) or "").partition(":")
-        return int(recorded[2]) if recorded[0] == str(number) else None
-
-    async def replace(
-        self, settings: str, version: int, recipes: Sequence[str], filtered: AsyncIterable[FilterResult]
-    ) -> int:
-        """Put a new set in force, with its findings in all pairs of these recipes, in one transaction; returns its id.
-
-        `version` is that of the filters.
-        """
-        assert self._writer is not None, "the store was opened for reading"  # noqa: S101 - a caller's fault
-        number = int(await self._reader.value("SELECT coalesce(max(id), 0) + 1 FROM filter_sets"))
-        first = [
-            ("INSERT INTO filter_sets (id, created_at, settings) VALUES (?, ?, ?)", (number, now(), settings)),
-            metadata_row(_IN_FORCE, str(number)),
-            metadata_row(_VERSION, f"{number}:{version}"),
-            *(
-                ("UPDATE pairs SET filter_set = ? WHERE recipe = ? AND status = 'made'", (number, name))
-                for name in recipes
-            ),
-        ]
-        last = [(_KEPT_AGAIN, (name, number)) for name in recipes]
-        await self._writer.exclusively(_statements(number, first, filtered, last))
-        return number
-
-
-async def _statements(
-    number: int, first: Sequence[Statement], filtered: AsyncIterable[FilterResult], last: Sequence[Statement]
-) -> AsyncIterator[Sequence[Statement]]:
-    """The statements `first`, those that write what was found, and the statements `last`.
-
-    A pair's row has its texts, which are written again with a reason of another length: so only what changes is written.
-    """
-    yield first
-    group: list[Statement] = []
-    async for entry in filtered:
-        group += finding_rows(entry.pair_id, number, entry.findings)
-        if (reason := drop_reason(entry.findings)) is not None:
-            group.append(
-                (
-                    "UPDATE pairs SET drop_reason = ? WHERE id = ? AND drop_reason IS NOT ?",
-                    (reason, entry.pair_id, reason),
-                )
-            )
-        if entry.measured is not None:
-            group.append(contrast_row(entry.pair_id, entry.measured))
-        if len(group) >= _GROUP:
-            yield group
-            group = []
-    yield group
-    yield last

@@ -53,14 +53,6 @@ FROM pairs p
 """
 """The columns of PairFigures, in its order; no text is read for them."""
 
-SELECT_MEASURES: Final = """
-SELECT p.id, p.position, p.task_id, p.recipe, p.parse_status, p.retried, p.failed_check, p.levenshtein, p.jaccard, p.length_ratio,
-    p.tokenizer, p.metrics_version, p.filter_set
-FROM pairs p
-"""
-"""The columns of MeasuresRow, in its order; no text is read for them."""
-
-_NO_ANSWER: Final = Answer("", "stop", "", "")
 _REASONS_OF_REVISIONS = frozenset(
     {
         ParseStatus.NO_SOLUTION_HEADER,
@@ -124,24 +116,6 @@ class PairRow(NamedTuple):
     judged: int
 
 
-class MeasuresRow(NamedTuple):
-    """A row of SELECT_MEASURES."""
-
-    id: str
-    position: int
-    task_id: str
-    recipe: str
-    parse_status: str
-    retried: int
-    failed_check: str | None
-    levenshtein: int | None
-    jaccard: float
-    length_ratio: float | None
-    tokenizer: str
-    metrics_version: int
-    filter_set: int
-
-
 class PairFigures(NamedTuple):
     """What reports count of a pair. `lost_by` is why it is not kept: the reason of a filter, or why nothing was decided."""
 
@@ -163,15 +137,6 @@ class PairFigures(NamedTuple):
         if not self.is_decided:
             return None
         return Contrast(self.levenshtein, self.jaccard, self.length_ratio, self.tokenizer)
-
-
-def pair_without_texts(row: MeasuresRow, findings: tuple[Finding, ...]) -> StoredPair:
-    """The pair of a row of SELECT_MEASURES, with empty answers and no prompt: for what goes by its measures and findings."""
-    if row.parse_status == ParseStatus.OK:
-        outcome: Pair | Undecided = Pair(row.task_id, row.recipe, _NO_ANSWER, _NO_ANSWER)
-    else:
-        outcome = Undecided(row.task_id, row.recipe, ParseStatus(row.parse_status), (_NO_ANSWER,))
-    return StoredPair(row.id, Task(row.task_id, ()), outcome, _contrast(row), findings, None, row.filter_set)
 
 
 def stored_pair(row: PairRow, findings: tuple[Finding, ...], scores: tuple[Score, ...] = ()) -> StoredPair:
@@ -259,7 +224,7 @@ def drop_reason(findings: Sequence[Finding]) -> str | None:
     return next((finding.reason for finding in findings if finding.action is FilterAction.DROP), None)
 
 
-def _contrast(row: PairRow | MeasuresRow) -> Contrast | None:
+def _contrast(row: PairRow) -> Contrast | None:
     """The stored contrast; None where there is none by this version of the metrics."""
     if row.levenshtein is None or row.metrics_version != METRICS_VERSION:
         return None

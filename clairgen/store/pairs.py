@@ -17,17 +17,14 @@ from clairgen.store.judgements import judgement_rows
 from clairgen.store.pair_rows import (
     LOST_BY,
     SELECT_FIGURES,
-    SELECT_MEASURES,
     SELECT_PAIRS,
     MadePair,
-    MeasuresRow,
     PairFigures,
     PairRow,
     chosen_text,
     drop_reason,
     finding_rows,
     no_findings_row,
-    pair_without_texts,
     rejected_text,
     request_rows,
     stored_pair,
@@ -167,14 +164,6 @@ class Pairs:
             for row, stored in zip(rows, await self._stored(rows), strict=True):
                 yield row["position"], stored
 
-    async def without_texts(self, recipe: str) -> AsyncIterator[StoredPair]:
-        """The same, with empty answers and no prompt, for what goes by measures and findings; no text is read."""
-        async for page in self._pages(SELECT_MEASURES, recipe, _PAGE_WITHOUT_TEXTS):
-            rows = [MeasuresRow._make(row) for row in page]
-            findings = await self._findings(rows)
-            for row in rows:
-                yield pair_without_texts(row, findings.get(row.id, ()))
-
     async def figures(self, recipe: str) -> AsyncIterator[list[PairFigures]]:
         """What reports count of all made pairs of a recipe, in the order of their tasks, without texts; a page at a time."""
         async for page in self._pages(SELECT_FIGURES, recipe, _PAGE_WITHOUT_TEXTS):
@@ -188,12 +177,15 @@ class Pairs:
         )
         return int(await self._reader.value(sql, (recipe, METRICS_VERSION, tokenizer)))
 
-    async def made_with_ids(self, ids: Iterable[str]) -> AsyncIterator[StoredPair]:
-        """The made pairs among those with these ids, a page in memory at a time."""
-        sql = f"{SELECT_PAIRS} WHERE p.status = 'made' AND p.id IN (SELECT value FROM json_each(?)) ORDER BY p.position"
+    async def made_with_ids(self, ids: Iterable[str], recipe: str | None = None) -> AsyncIterator[StoredPair]:
+        """The made pairs among those with these ids, of one recipe if it is given, a page in memory at a time."""
+        sql = (
+            f"{SELECT_PAIRS} WHERE p.status = 'made' AND p.id IN (SELECT value FROM json_each(?1)) "
+            "AND p.recipe = coalesce(?2, p.recipe) ORDER BY p.position"
+        )
         remaining = iter(ids)
         while page := list(islice(remaining, _PAGE)):
-            rows = await self._reader.rows(sql, (json.dumps(page),))
+            rows = await self._reader.rows(sql, (json.dumps(page), recipe))
             for stored in await self._stored(rows):
                 yield stored
 
@@ -205,10 +197,12 @@ class Pairs:
 
     async def marked(self) -> dict[str, dict[str, int]]:
         """Counts of made pairs that the filter set in force marks, by recipe and reason."""
+        # A cross join is SQLite's way to begin with the marks, of which there are fewer than pairs.
         sql = (
-            "SELECT p.recipe, f.reason, count(DISTINCT p.id) AS count FROM pairs p "
-            "JOIN filter_results f ON f.filter_set = p.filter_set AND f.pair_id = p.id "
-            "WHERE p.status = 'made' AND f.action = ? GROUP BY p.recipe, f.reason ORDER BY count DESC"
+            "SELECT p.recipe, f.reason, count(DISTINCT p.id) AS count FROM filter_results f "
+            "CROSS JOIN pairs p ON p.id = f.pair_id AND p.filter_set = f.filter_set "
+            "WHERE f.filter_set IN (SELECT DISTINCT filter_set FROM pairs) AND f.action = ? AND p.status = 'made' "
+            "GROUP BY p.recipe, f.reason ORDER BY count DESC"
         )
         found = defaultdict[str, dict[str, int]](dict)
         for row in await self._reader.rows(sql, (FilterAction.MARK.value,)):
@@ -254,7 +248,7 @@ class Pairs:
         scores = await scores_of_pairs(self._reader, [pair.id for pair in pairs])
         return [stored_pair(pair, findings.get(pair.id, ()), scores.get(pair.id, ())) for pair in pairs]
 
-    async def _findings(self, pairs: Sequence[PairRow | MeasuresRow]) -> Mapping[str, tuple[Finding, ...]]:
+    async def _findings(self, pairs: Sequence[PairRow]) -> Mapping[str, tuple[Finding, ...]]:
         """What each pair's own filter set found, by the pair's id."""
         by_set = defaultdict[int, list[str]](list)
         for pair in pairs:

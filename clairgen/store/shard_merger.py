@@ -47,7 +47,7 @@ DECISIONS: Final[Mapping[str, str]] = {
 
 SHARDS_AT_ONCE: Final = 8
 """In one transaction: SQLite attaches ten databases at most, unless it was built otherwise."""
-_CACHE_KIBIBYTES = 131_072
+_CACHE_KIBIBYTES = 262_144
 """For the indexes, in which rows of a shard fall anywhere."""
 
 

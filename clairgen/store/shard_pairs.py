@@ -1,4 +1,4 @@
-"""Copies a shard's pairs, and what people said of them, with all that belongs to them, into a run, in the transaction of a merge."""
+"""Copies a shard's pairs into a run, with what belongs to them and what people said of them, in the transaction of a merge."""
 
 from typing import Final
 

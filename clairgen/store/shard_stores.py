@@ -19,7 +19,8 @@ from clairgen.records import StoredPair, Task, Variant
 from clairgen.store.advice import Advice, AdviceNumbers
 from clairgen.store.completions import Completions, Thoughts
 from clairgen.store.directory import runs_inside
-from clairgen.store.metadata import SOURCE, TOKENIZER, FilterSets, Metadata, Plan
+from clairgen.store.filter_sets import FilterSets
+from clairgen.store.metadata import SOURCE, TOKENIZER, Metadata, Plan
 from clairgen.store.pairs import Pairs, summed_counts
 from clairgen.store.revisions import HUMAN_REVISION, Revision, Revisions
 from clairgen.store.scores import Scores

@@ -24,9 +24,10 @@ from clairgen.store.connection import (
 )
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import StoredEvaluations
+from clairgen.store.filter_sets import FilterSets
 from clairgen.store.imported_pairs import ImportedPairs
 from clairgen.store.judgements import Judgements
-from clairgen.store.metadata import FilterSets, Metadata
+from clairgen.store.metadata import Metadata
 from clairgen.store.metric_segments import MetricSegments
 from clairgen.store.pairs import Pairs
 from clairgen.store.read_connection import open_reader

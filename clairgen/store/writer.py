@@ -17,6 +17,7 @@ from clairgen.errors import StoreError
 from clairgen.store.connection import close_writer, store_errors, transaction
 from clairgen.store.statements import Statement
 
+_LARGE_CACHE_KIBIBYTES = 65_536
 Queued = tuple[Sequence[Statement], asyncio.Future[None]]
 """Statements to commit together, and the future of who waits for that."""
 
@@ -69,7 +70,7 @@ class Writer:
     async def exclusively(self, groups: AsyncIterable[Sequence[Statement]]) -> None:
         """Run a long stream of statements as one transaction. Nothing else may write meanwhile."""
         with store_errors(self._path):
-            async with self._free, transaction(self._connection):
+            async with self._free, self._large_cache(), transaction(self._connection):
                 async for statements in groups:
                     await self._execute(statements)
 
@@ -89,6 +90,17 @@ class Writer:
             yield True
         finally:
             self._free.release()
+
+    @asynccontextmanager
+    async def _large_cache(self) -> AsyncIterator[None]:
+        """For what looks up rows anywhere in the database."""
+        row = await (await self._connection.execute("PRAGMA cache_size")).fetchone()
+        before = row[0] if row is not None else 0
+        await self._connection.execute(f"PRAGMA cache_size = -{_LARGE_CACHE_KIBIBYTES}")
+        try:
+            yield
+        finally:
+            await self._connection.execute(f"PRAGMA cache_size = {before}")
 
     async def _run(self) -> None:
         while not self._closing or self._queued:
