@@ -49,7 +49,7 @@ async def reported_parts(
     directories = [RunDirectory(path)] if folder is None else [RunDirectory(run) for run in folder.shards.values()]
     in_columns = reads_columns and await _is_worth_columns(directories, fewest_pairs, tell)
     if in_columns and len(directories) > 1:
-        await _write_columns(directories)
+        await _write_columns(directories, tell)
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(reading_all([directory.path for directory in directories]))
         plans = await _shared_plans(stores)
@@ -58,6 +58,8 @@ async def reported_parts(
             store, columns = stores[directory.path], None
             if in_columns:
                 columns = await stack.enter_async_context(store.segments.updated(directory, store.pairs.cost_usd))
+                if columns is not None and columns.note is not None:
+                    tell(columns.note)
             parts.append(ReportedPart(store, columns))
         if folder is not None:
             await _tell_of_shards(folder, parts, tell)
@@ -91,7 +93,7 @@ async def _is_worth_columns(
     return False
 
 
-async def _write_columns(directories: Sequence[RunDirectory]) -> None:
+async def _write_columns(directories: Sequence[RunDirectory], tell: Callable[[str], None]) -> None:
     """Bring the columns of several runs up to date, as many at once as there are cores.
 
     Those whose process failed or was killed are left to this one, which needs them next and says what is wrong with a run.
@@ -100,7 +102,8 @@ async def _write_columns(directories: Sequence[RunDirectory]) -> None:
 
     async def write(directory: RunDirectory) -> None:
         with suppress(RequestFailedError, RuntimeError, OSError):
-            await workers.run(write_columns, directory.path)
+            if (note := await workers.run(write_columns, directory.path)) is not None:
+                tell(note)
 
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -72,16 +72,55 @@ class MetricSegments:
     async def _up_to_date(
         self, folder: Path, cost_usd: Callable[[str], Awaitable[float | None]], rows: int
     ) -> SegmentFolder:
-        known, state = Manifest.read(folder), await self._state()
-        if known is not None and not (await self._continues(known, state) and known.is_whole(folder)):
+        state = await self._state()
+        try:
+            known, fault = Manifest.read(folder), None
+        except ValueError as error:
+            known, fault = None, str(error)
+        if known is not None and not await self._continues(known, state):
             known = None
-        if known is None or known.change < state["change"]:
-            segments = [one async for one in self._written(folder, known, rows)]
-            costs = {recipe: await cost_usd(recipe) for recipe in dict.fromkeys(one.recipe for one in segments)}
-            known = Manifest(**state, segments=tuple(segments), costs=costs)
-            known.write(folder)
-        remove_others(folder, known.segments)  # also what a process left that was killed
-        return SegmentFolder(folder, known.segments, known.costs)
+        if known is not None and (fault := known.file_fault(folder)) is not None:
+            known = None
+        current = await self._current(folder, known, state, cost_usd, rows)
+        if known is not None and (fault := await self._fault(folder, current.segments)) is not None:
+            current = await self._current(folder, None, state, cost_usd, rows)
+        remove_others(folder, current.segments)  # also what a process left that was killed
+        return SegmentFolder(folder, current.segments, current.costs, fault)
+
+    async def _current(
+        self,
+        folder: Path,
+        known: Manifest | None,
+        state: Mapping[str, Any],
+        cost_usd: Callable[[str], Awaitable[float | None]],
+        rows: int,
+    ) -> Manifest:
+        """The manifest of the run's state, in force with all its segments; of those only what is not known is written."""
+        if known is not None and known.change == state["change"]:
+            return known
+        segments = [one async for one in self._written(folder, known, rows)]
+        costs = {recipe: await cost_usd(recipe) for recipe in dict.fromkeys(one.recipe for one in segments)}
+        current = Manifest(**state, segments=tuple(segments), costs=costs)
+        current.write(folder)
+        return current
+
+    async def _fault(self, folder: Path, segments: Sequence[Segment]) -> str | None:
+        """Where segments do not agree with the run's database by what can be counted quickly; None if they do."""
+        made = "FROM pairs WHERE status = 'made'"
+        recipes = [recipe for (recipe,) in await self._reader.rows(f"SELECT DISTINCT recipe {made}")]
+        for recipe in {*recipes, *(one.recipe for one in segments)}:
+            after = 0
+            for one in (*(one for one in segments if one.recipe == recipe), None):
+                last, rows = (END, 0) if one is None else (one.last, one.rows)
+                sql = f"SELECT count(*) {made} AND recipe = ? AND position > ? AND position <= ?"
+                pairs = await self._reader.value(sql, (recipe, after, last))
+                if pairs != rows:
+                    where = "no file" if one is None else one.file
+                    return f"{where} is said to have {rows:,} of {pairs:,} pairs"
+                if one is not None and (fault := _fault_in_file(folder / one.file, one, after)) is not None:
+                    return fault
+                after = last
+        return None
 
     async def _state(self) -> dict[str, Any]:
         row = await self._reader.row(_STATE)
@@ -151,6 +190,26 @@ class MetricSegments:
             batches.append(_batch(found))
             after, rows = found[-1]["position"], rows - len(found)
         return pa.Table.from_batches(batches) if batches else None
+
+
+def _fault_in_file(path: Path, segment: Segment, after: int) -> str | None:
+    """What in a file's own description is not that of a segment whose positions are above `after`; None if nothing is."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            columns, metadata = file.schema_arrow, file.metadata
+    except (pa.ArrowException, OSError):
+        return f"{path.name} is damaged"
+    if not columns.equals(_schema()) or metadata.num_rows != segment.rows:
+        return f"{path.name} has other columns or another number of pairs than were written"
+    at = columns.get_field_index("position")
+    for group in range(metadata.num_row_groups):
+        positions = metadata.row_group(group).column(at).statistics
+        if positions is None or positions.min <= after or positions.max > segment.last:
+            return f"{path.name} has other pairs than were written"
+    return None
 
 
 def _schema() -> "pa.Schema":

@@ -9,13 +9,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+from clairgen.keys import canonical_json, digest
 from clairgen.whole_files import write_whole
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Segments of another format are written again."""
 END: Final = 2**62
 """Above all positions."""
 _MANIFEST: Final = "manifest.json"
+_DAMAGED: Final = f"{_MANIFEST} is damaged or was changed"
 _NAME: Final = re.compile(r"[0-9]{6,12}\.parquet")
 
 
@@ -33,11 +35,22 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class SegmentFolder:
-    """The segments of a run as its database is now, and the cost of each recipe's pairs in US dollars, None if not known."""
+    """The segments of a run as its database is now, and the cost of each recipe's pairs in US dollars, None if not known.
+
+    `fault` is why the segments that were there could not be believed and were written again; None where they could.
+    """
 
     path: Path
     segments: tuple[Segment, ...]
     costs: Mapping[str, float | None]
+    fault: str | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What to say of the fault."""
+        if self.fault is None:
+            return None
+        return f"the columns in {self.path} did not agree with the run ({self.fault}), and were written again"
 
     def files(self, recipe: str) -> list[str]:
         """The paths of a recipe's files, in the order of their pairs."""
@@ -57,30 +70,46 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
-        """The manifest of a folder; None where there is none, or one that says nonsense or is of another format."""
+        """The manifest of a folder; None where there is none, or one of another format.
+
+        Raises ValueError for one that says something else than was written.
+        """
         try:
             content = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
             if content.pop("format") != FORMAT:
                 return None
+            if content.pop("digest") != _digest(content):
+                raise ValueError(_DAMAGED)
             segments = tuple(_segment(**one) for one in content.pop("segments"))
             numbers = [content["change"], *(number for one in segments for number in (one.last, one.rows, one.bytes))]
             are_numbers = all(type(number) is int and 0 <= number <= END for number in numbers)
             if not are_numbers or not isinstance(content["costs"], dict):
-                return None
+                raise ValueError(_DAMAGED)
             return cls(**content, segments=segments)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except OSError:
             return None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(_DAMAGED) from error
 
     def write(self, folder: Path) -> None:
         """Put it in force in a folder. Raises OSError."""
-        write_whole(folder / _MANIFEST, json.dumps({"format": FORMAT, **asdict(self)}, indent=1))
+        content = asdict(self)
+        write_whole(folder / _MANIFEST, json.dumps({"format": FORMAT, "digest": _digest(content), **content}, indent=1))
 
-    def is_whole(self, folder: Path) -> bool:
-        """Whether all files are there, each as large as it was written."""
-        try:
-            return all((folder / one.file).stat().st_size == one.bytes for one in self.segments)
-        except FileNotFoundError:
-            return False
+    def file_fault(self, folder: Path) -> str | None:
+        """What is wrong with the files as they are there; None if each is as large as it was written."""
+        for one in self.segments:
+            try:
+                if (folder / one.file).stat().st_size != one.bytes:
+                    return f"{one.file} has another size than it was written with"
+            except FileNotFoundError:
+                return f"{one.file} is missing"
+        return None
+
+
+def _digest(content: Any) -> str:  # noqa: ANN401 - JSON
+    """Of all that a manifest says besides its format."""
+    return digest(canonical_json(content))
 
 
 def free_names(folder: Path) -> Iterator[str]:
@@ -101,5 +130,5 @@ def remove_others(folder: Path, segments: Iterable[Segment]) -> None:
 def _segment(**values: Any) -> Segment:  # noqa: ANN401 - whatever a manifest says
     """A segment of a manifest; raises ValueError for a file that is not in its folder."""
     if not _NAME.fullmatch(values["file"]):
-        raise ValueError(values["file"])
+        raise ValueError(_DAMAGED)
     return Segment(**values)

@@ -157,15 +157,21 @@ async def _short_write(run: RunDirectory, work: Callable[[Store], Awaitable[T]])
     return result
 
 
-def write_columns(path: Path) -> None:
-    """Bring the metric segments of the run in a folder up to date, in a process that has no event loop yet."""
+def write_columns(path: Path) -> str | None:
+    """Bring the metric segments of the run in a folder up to date, in a process that has no event loop yet.
 
-    async def work() -> None:
+    Returns what to say of segments that did not agree with the run.
+    """
+
+    async def work() -> str | None:
         run = RunDirectory(path)
-        async with reading(run, snapshot=True) as store, store.segments.updated(run, store.pairs.cost_usd):
-            pass
+        async with (
+            reading(run, snapshot=True) as store,
+            store.segments.updated(run, store.pairs.cost_usd) as columns,
+        ):
+            return None if columns is None else columns.note
 
-    asyncio.run(work())
+    return asyncio.run(work())
 
 
 async def _refuse(*_: Statement) -> None:

@@ -5,11 +5,15 @@ import os
 import shutil
 import signal
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from clairgen import api
@@ -23,6 +27,7 @@ from clairgen.records import Pair, StoredPair
 from clairgen.reporting.html.pairs_page import PairSample
 from clairgen.reporting.pair_metrics import SCALES
 from clairgen.store import RunDirectory, SegmentFigures, SegmentFolder, figures_connection, reading, writing
+from clairgen.store.segment_manifest import Manifest, Segment
 from clairgen.task_shard import TaskShard
 from tests.reporting.from_columns import nearly, reports_from_columns
 from tests.runs import REVISER, TARGET, config, played, questions, write_tasks
@@ -155,11 +160,67 @@ async def test_what_is_missing_or_of_another_moment_is_written_again(tmp_path: P
     one.write_bytes(other.read_bytes())  # of other pairs
     await require_same_reports(run)
     file = run / "metrics" / (await segments(run)).segments[0].file
-    file.write_bytes(b"damaged".ljust(file.stat().st_size))
+    content = file.read_bytes()
+    file.write_bytes(b"damaged".ljust(len(content)))
+    assert (
+        (await segments(run)).note
+        == f"the columns in {run}/metrics did not agree with the run ({file.name} is damaged), and "
+        "were written again"
+    )
+    file = run / "metrics" / (await segments(run)).segments[0].file
+    content = file.read_bytes()
+    description = int.from_bytes(content[-8:-4], "little") + 8  # of the file, at its end
+    file.write_bytes(b"PAR1".ljust(len(content) - description) + content[-description:])
     with pytest.raises(StoreError, match=rf"{run}/metrics cannot be read .*; delete that folder, and they are written"):
         await reports_from_columns([tmp_path / "copy", run], ROWS)
     shutil.rmtree(run / "metrics")
     await require_same_reports(run)
+
+
+async def test_columns_that_do_not_agree_with_the_run_are_written_again_with_a_note(tmp_path: Path) -> None:
+    run = await made(tmp_path, 12)
+    folder, known = run / "metrics", await segments(run)
+    assert known.note is None
+    right = Manifest.read(folder)
+    assert right is not None
+    first, second, *rest = right.segments
+    table = pq.read_table(folder / first.file)
+    at = table.column_names.index("position")
+    moved = table.set_column(at, "position", pc.add(table.column(at), first.last))
+    lies: list[tuple[Callable[[], Manifest], str]] = [
+        (lambda: replace(right, segments=(replace(first, rows=first.rows - 1), second, *rest)), "pairs"),
+        (lambda: replace(right, segments=(replace(first, last=first.last - 1), second, *rest)), "pairs"),
+        (lambda: replace(right, segments=(first, *rest)), "pairs"),
+        (lambda: replace(right, segments=tuple(one for one in right.segments if one.recipe != first.recipe)), "pairs"),
+        (lambda: replace(right, segments=(other(table.slice(1)), second, *rest)), "another number of pairs"),
+        (lambda: replace(right, segments=(other(table.drop_columns("drawn")), second, *rest)), "other columns"),
+        (lambda: replace(right, segments=(other(moved), second, *rest)), "other pairs"),
+    ]
+
+    def other(content: pa.Table) -> Segment:
+        pq.write_table(content, folder / first.file, compression="zstd")
+        return replace(first, bytes=(folder / first.file).stat().st_size)
+
+    kept = tmp_path / "kept"
+    shutil.copytree(folder, kept)
+    for lie, reason in lies:
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
+        lie().write(folder)
+        found = await segments(run)
+        assert found.note is not None and reason in found.note
+        assert [one.rows for one in found.segments] == [one.rows for one in known.segments]
+        assert (await segments(run)).note is None
+    await require_same_reports(run)
+    manifest = folder / "manifest.json"
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"costs": {"clair": 100.0}}))
+    said: list[str] = []
+    async with reported_parts(run, reads_columns=True, tell=said.append, fewest_pairs=1):
+        pass
+    assert said == [
+        f"the columns in {folder} did not agree with the run (manifest.json is damaged or was changed), and were written again"
+    ]
 
 
 async def test_a_manifest_that_says_nonsense_is_written_again_and_what_a_killed_report_left_is_removed(
