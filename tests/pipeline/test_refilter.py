@@ -1,5 +1,9 @@
 import os
+import random
 import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +12,14 @@ import pytest
 from clairgen import api
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
+from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.registry import FILTERS_VERSION
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.reparse import reparse
 from clairgen.records import Pair
 from clairgen.store import RunDirectory, reading, writing
+from clairgen.store.pair_rows import drop_reason
 from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -155,3 +161,69 @@ async def test_a_version_that_was_recorded_for_another_filter_set_says_nothing_o
     async with reading(RunDirectory(run)) as store:
         assert await store.filter_sets.version(1) == FILTERS_VERSION
         assert await store.filter_sets.version(2) is None
+
+
+def some_settings(chance: random.Random, values: Mapping[str, Sequence[float]]) -> FilterSettings:
+    """Bounds on any of the metrics, often at a value that a pair has, and what else filters go by."""
+
+    def bounds(name: str) -> dict[str, Any]:
+        low, high = sorted(chance.sample(values[name], 2))
+        ends = chance.choice([[low, high], [low, None], [None, high]])
+        return {"bounds": ends} | chance.choice([{}, {"action": "mark"}, {"action": "off"}, {"action": "drop"}])
+
+    def some() -> dict[str, Any]:
+        named = chance.sample(sorted(values), chance.randint(0, 3))
+        return {name: bounds(name) for name in named} | chance.choice(
+            [{}, {"refusal": "drop"}, {"empty": "mark"}, {"length_difference": [-5, 5]}]
+        )
+
+    votes = chance.choice([{}, {"votes": {"action": "mark", "fewest": 2}}, {"votes": {"action": "drop"}}])
+    own = chance.choice([{}, {"recipes": {"stronger-preferred": some()}}])
+    return FilterSettings.model_validate(some() | votes | own)
+
+
+async def test_findings_by_what_is_stored_are_those_of_each_pair_alone(tmp_path: Path) -> None:
+    def script(request: dict[str, Any]) -> Reply:
+        number = int(request["messages"][-1]["content"].split("Question number ")[1].split()[0])
+        return said("I cannot help with that.") if number % 3 == 0 and request["model"] == TARGET else played(request)
+
+    tasks, run, chance = write_tasks(tmp_path / "tasks.jsonl", questions(12)), tmp_path / "run", random.Random(5)
+    async with ScriptedEndpoint(script) as endpoint:
+        await generate(config(endpoint.url, tasks), run)
+    values: dict[str, list[float]] = {
+        "jaccard": [0, 29, 58, 100],
+        "levenshtein": [0, 7, 40],
+        "length_ratio": [0.5, 1, 1.3, 2],
+    }
+    with closing(sqlite3.connect(run / "run.db")) as database, database:
+        for (number,) in database.execute("SELECT number FROM pairs").fetchall():
+            measures = [chance.choice(values["jaccard"]) / 100, chance.choice(values["levenshtein"])]
+            measures.append(chance.choice([None, *values["length_ratio"]]))
+            sql = "UPDATE pairs SET jaccard = ?, levenshtein = ?, length_ratio = ? WHERE number = ?"
+            database.execute(sql, (*measures, number))
+        database.execute("UPDATE pairs SET parse_status = 'no-solution-header' WHERE number % 5 = 0")
+        database.execute("UPDATE pair_texts SET chosen = NULL WHERE pair % 5 = 0")
+        database.execute("DELETE FROM meta WHERE key = 'filters_version'")  # what was found is not of these pairs
+        database.execute(
+            "INSERT INTO votes (pair_id, voter, vote, created_at) SELECT pairs.id, voter.value, 'drop', '' "
+            "FROM pairs, json_each('[\"Ada\", \"Bo\"]') voter WHERE number % 4 = 1 OR (number % 4 = 2 AND voter.value = 'Bo')"
+        )
+    quickly, before = Counter[bool](), None
+    for _ in range(20):
+        settings = some_settings(chance, values)
+        number = await filter_pairs(run, settings)
+        alone, reasons = FilterPipeline(settings), {}
+        async with reading(RunDirectory(run)) as store:
+            for recipe, plan in (await store.metadata.plans()).items():
+                votes = await store.votes.by_pair()
+                async for stored in store.pairs.made(recipe):
+                    of_pair = tuple(votes.get(stored.id, {}).values())
+                    findings = alone.apply(stored.outcome, stored.contrast, revises=plan.revises, votes=of_pair)
+                    assert (stored.filter_set, stored.findings) == (number, findings)
+                    reasons[stored.id] = drop_reason(findings)
+                checks = FilterPipeline(settings, before).stored_checks(recipe, revises=plan.revises)
+                quickly[before is not None and checks is not None] += 1
+        with closing(sqlite3.connect(run / "run.db")) as database:
+            assert dict(database.execute("SELECT id, drop_reason FROM pairs").fetchall()) == reasons
+        before = settings
+    assert min(quickly.values()) > 4

@@ -128,6 +128,21 @@ async def test_merged_shards_equal_the_run_of_one_machine(tmp_path: Path) -> Non
     assert contents(cluster.merged) == contents(whole)
 
 
+async def test_a_shard_in_two_folders_adds_what_it_has_once(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(answered) as endpoint:
+        cluster = Cluster(tmp_path, endpoint.url, budget_usd=2, target=PRICED, stronger=PRICED)
+        whole = await cluster.whole()
+        await cluster.generate_all()
+    shutil.copytree(cluster.shard(1), cluster.shard(4))
+    summary = await cluster.merge()
+    assert sum(summary.shards[cluster.shard(1)].added.values()) > 10
+    assert sum(summary.shards[cluster.shard(4)].added.values()) == 0
+    merged, once = contents(cluster.merged), contents(whole)
+    assert {table: rows for table, rows in merged.items() if table != "meta"} == {
+        table: rows for table, rows in once.items() if table != "meta"
+    }
+
+
 async def test_merging_goes_on_where_shards_do(tmp_path: Path) -> None:
     async with ScriptedEndpoint(answered) as endpoint:
         cluster = Cluster(tmp_path, endpoint.url, budget_usd=2, target=PRICED, stronger=PRICED)
