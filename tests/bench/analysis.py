@@ -1,8 +1,7 @@
-"""What reports, filters and exports of many pairs cost: processor seconds and memory, as the number of pairs grows.
+"""What reports, filters, exports and merges of many pairs cost: processor seconds and memory, as the number of pairs grows.
 
-python -m tests.bench.analysis --pairs 100000 --pairs 1000000
-python -m tests.bench.analysis --pairs 10000000 --folder /big/disk
-python -m tests.bench.analysis --pairs 1000000 --merge
+python -m tests.bench.analysis --pairs 100000 --pairs 1000000 --merge
+python -m tests.bench.analysis --pairs 100000 --pairs 1000000 --pairs 10000000 --merge --folder /big/disk
 """
 
 import asyncio
@@ -29,7 +28,9 @@ FROM read_parquet($files) GROUP BY lost_by
 def main(
     pairs: Annotated[list[int], typer.Option(help="Numbers of pairs over all shards.")],
     shards: Annotated[int, typer.Option(help="Into how many shards they are split.")] = 16,
-    folder: Annotated[Path | None, typer.Option(help="Where there is room: 0.6 KB a pair.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where there is room: 0.6 KB a pair, three times that to merge.")
+    ] = None,
     requests: Annotated[bool, typer.Option("--requests", help="With an answer and its cost for each pair.")] = False,
     merge: Annotated[
         bool, typer.Option("--merge", help="Also merge the shards, and report on the merged run.")
@@ -39,7 +40,8 @@ def main(
         int | None, typer.Option(help="Filter and export so many of the shards; all if left out.")
     ] = None,
 ) -> None:
-    """Measure synthetic shards with short texts."""
+    """Measure synthetic shards with short texts, and say what a pair costs at each number of pairs."""
+    costs = Costs()
     for count in pairs:
         with tempfile.TemporaryDirectory(dir=folder) as name:
             start = time.monotonic()
@@ -49,16 +51,20 @@ def main(
             typer.echo(
                 f"{count:,} pairs in {shards} shards: {size / 1e9:.2f} GB, made in {time.monotonic() - start:.0f} s"
             )
-            measure(Path(name), runs, count, without_columns=without_columns, changed=runs[:changed])
+            measure(costs, Path(name), runs, count, without_columns=without_columns, changed=runs[:changed])
             if merge:
-                say(count, "merge", [("merge", str(Path(name) / "shards"), "--run", str(Path(name) / "run"))])
-                say(count, "report on the merged run, the first", [("report", str(Path(name) / "run"))])
-                say(count, "report on the merged run, again", [("report", str(Path(name) / "run"))])
+                run = str(Path(name) / "run")
+                costs.measure(count, "merge", [("merge", str(Path(name) / "shards"), "--run", run)])
+                costs.measure(count, "report on the merged run, the first", [("report", run)])
+                costs.measure(count, "report on the merged run, again", [("report", run)])
+    costs.print_growth()
 
 
-def measure(folder: Path, runs: list[Path], count: int, *, without_columns: bool, changed: list[Path]) -> None:
+def measure(
+    costs: "Costs", folder: Path, runs: list[Path], count: int, *, without_columns: bool, changed: list[Path]
+) -> None:
     """Report on all shards, filter those that are `changed` by a bound, and export them."""
-    shards = str(folder / "shards")
+    shards, say = str(folder / "shards"), costs.measure
     if without_columns:
         say(count, "report without columns", [("report", shards)], prefix=WITHOUT_COLUMNS)
     say(count, "report, the first", [("report", shards)])
@@ -82,18 +88,32 @@ WITHOUT_COLUMNS = (
 )
 
 
-def say(count: int, what: str, commands: list[tuple[str, ...]], prefix: str | None = None) -> None:
-    """Run commands one after another, and print what they take together."""
-    start = time.monotonic()
-    taken = [
-        processor_seconds(sys.executable, *(("-m", "clairgen") if prefix is None else ("-c", prefix)), *command)
-        for command in commands
-    ]
-    seconds, peak = sum(one for one, _ in taken), max(peak for _, peak in taken)
-    typer.echo(
-        f"{count:,} pairs: {what} {seconds:.1f} s of processor time, {1e6 * seconds / count:,.1f} us a pair, peak {peak:.0f} MB "
-        f"({time.monotonic() - start:.0f} s on the clock)"
-    )
+class Costs:
+    """What was measured: by what was done, the microseconds of a pair at each number of pairs."""
+
+    def __init__(self) -> None:
+        self._microseconds: dict[str, dict[int, float]] = {}
+
+    def measure(self, count: int, what: str, commands: list[tuple[str, ...]], prefix: str | None = None) -> None:
+        """Run commands one after another, and print what they take together."""
+        start = time.monotonic()
+        taken = [
+            processor_seconds(sys.executable, *(("-m", "clairgen") if prefix is None else ("-c", prefix)), *command)
+            for command in commands
+        ]
+        seconds, peak = sum(one for one, _ in taken), max(peak for _, peak in taken)
+        self._microseconds.setdefault(what, {})[count] = 1e6 * seconds / count
+        typer.echo(
+            f"{count:,} pairs: {what} {seconds:.1f} s of processor time, {1e6 * seconds / count:,.1f} us a pair, peak "
+            f"{peak:.0f} MB ({time.monotonic() - start:.0f} s on the clock)"
+        )
+
+    def print_growth(self) -> None:
+        """Print what a pair costs at the largest number of pairs, over what it costs at the smallest."""
+        for what, costs in self._microseconds.items():
+            if len(costs) > 1:
+                words = ", ".join(f"{cost:,.1f} us at {count:,}" for count, cost in sorted(costs.items()))
+                typer.echo(f"{what}, a pair: {words}; growth {costs[max(costs)] / costs[min(costs)]:.2f} x")
 
 
 def compare_scans(runs: list[Path], count: int) -> None:
