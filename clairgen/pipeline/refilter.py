@@ -51,9 +51,8 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in plans.values():
             over_the_run = RunFilters(settings.of(plan.recipe), revises=plan.revises)
-            pairs = store.pairs.made(plan.recipe)
-            if plan.recipe in checks:
-                pairs = store.pairs.made_with_ids(apart, plan.recipe)
+            is_quick = plan.recipe in checks
+            pairs = _with_ids(store, apart, plan.recipe) if is_quick else store.pairs.made(plan.recipe)
             async for stored, is_new in measured(pairs, tokenizer):
                 prompt = stored.task.messages
                 findings = filters_in_force.apply(
@@ -77,6 +76,13 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     await store.metadata.put(_VOTES_SEEN, str(latest))
     await store.metadata.settle(UNSETTLED, unsettled)
     return new
+
+
+async def _with_ids(store: Store, ids: Sequence[str], recipe: str) -> AsyncIterator[StoredPair]:
+    """The pairs of a recipe among those with these ids."""
+    async for stored in store.pairs.made_with_ids(ids):
+        if stored.outcome.recipe == recipe:
+            yield stored
 
 
 async def _stored_checks(

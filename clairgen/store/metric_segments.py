@@ -207,7 +207,8 @@ def _fault_in_file(path: Path, segment: Segment, after: int) -> str | None:
     at = columns.get_field_index("position")
     for group in range(metadata.num_row_groups):
         positions = metadata.row_group(group).column(at).statistics
-        if positions is None or positions.min <= after or positions.max > segment.last:
+        first, last = (None, None) if positions is None else (positions.min, positions.max)
+        if first is None or last is None or first <= after or last > segment.last:
             return f"{path.name} has other pairs than were written"
     return None
 

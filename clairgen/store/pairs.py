@@ -177,15 +177,12 @@ class Pairs:
         )
         return int(await self._reader.value(sql, (recipe, METRICS_VERSION, tokenizer)))
 
-    async def made_with_ids(self, ids: Iterable[str], recipe: str | None = None) -> AsyncIterator[StoredPair]:
-        """The made pairs among those with these ids, of one recipe if it is given, a page in memory at a time."""
-        sql = (
-            f"{SELECT_PAIRS} WHERE p.status = 'made' AND p.id IN (SELECT value FROM json_each(?1)) "
-            "AND p.recipe = coalesce(?2, p.recipe) ORDER BY p.position"
-        )
+    async def made_with_ids(self, ids: Iterable[str]) -> AsyncIterator[StoredPair]:
+        """The made pairs among those with these ids, a page in memory at a time."""
+        sql = f"{SELECT_PAIRS} WHERE p.status = 'made' AND p.id IN (SELECT value FROM json_each(?)) ORDER BY p.position"
         remaining = iter(ids)
         while page := list(islice(remaining, _PAGE)):
-            rows = await self._reader.rows(sql, (json.dumps(page), recipe))
+            rows = await self._reader.rows(sql, (json.dumps(page),))
             for stored in await self._stored(rows):
                 yield stored
 

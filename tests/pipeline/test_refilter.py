@@ -169,7 +169,8 @@ def some_settings(chance: random.Random, values: Mapping[str, Sequence[float]]) 
     def bounds(name: str) -> dict[str, Any]:
         low, high = sorted(chance.sample(values[name], 2))
         ends = chance.choice([[low, high], [low, None], [None, high]])
-        return {"bounds": ends} | chance.choice([{}, {"action": "mark"}, {"action": "off"}, {"action": "drop"}])
+        action: dict[str, Any] = chance.choice([{}, {"action": "mark"}, {"action": "off"}, {"action": "drop"}])
+        return {"bounds": ends} | action
 
     def some() -> dict[str, Any]:
         named = chance.sample(sorted(values), chance.randint(0, 3))
@@ -177,8 +178,10 @@ def some_settings(chance: random.Random, values: Mapping[str, Sequence[float]]) 
             [{}, {"refusal": "drop"}, {"empty": "mark"}, {"length_difference": [-5, 5]}]
         )
 
-    votes = chance.choice([{}, {"votes": {"action": "mark", "fewest": 2}}, {"votes": {"action": "drop"}}])
-    own = chance.choice([{}, {"recipes": {"stronger-preferred": some()}}])
+    votes: dict[str, Any] = chance.choice(
+        [{}, {"votes": {"action": "mark", "fewest": 2}}, {"votes": {"action": "drop"}}]
+    )
+    own: dict[str, Any] = chance.choice([{}, {"recipes": {"stronger-preferred": some()}}])
     return FilterSettings.model_validate(some() | votes | own)
 
 
@@ -197,7 +200,10 @@ async def test_findings_by_what_is_stored_are_those_of_each_pair_alone(tmp_path:
     }
     with closing(sqlite3.connect(run / "run.db")) as database, database:
         for (number,) in database.execute("SELECT number FROM pairs").fetchall():
-            measures = [chance.choice(values["jaccard"]) / 100, chance.choice(values["levenshtein"])]
+            measures: list[float | None] = [
+                chance.choice(values["jaccard"]) / 100,
+                chance.choice(values["levenshtein"]),
+            ]
             measures.append(chance.choice([None, *values["length_ratio"]]))
             sql = "UPDATE pairs SET jaccard = ?, levenshtein = ?, length_ratio = ? WHERE number = ?"
             database.execute(sql, (*measures, number))
