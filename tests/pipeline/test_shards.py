@@ -466,9 +466,9 @@ async def test_status_takes_a_folder_of_shards_as_one_run(tmp_path: Path) -> Non
         }
         assert [one["shard"] for one in told["shards"]] == ["1/3", "2/3", "3/3"]
         assert told["missing_shards"] == []
-        done = await clairgen("filter", shards)
+        done = await clairgen("reparse", shards)
         assert done.code == 2
-        assert "contains 3 runs, such as 1; name one of them, or make one run of the shards" in done.err
+        assert f"contains 3 runs, such as {shards / '1'}; name one of them, or make one run of the shards" in done.err
         shutil.move(cluster.shard(2), tmp_path / "two")
         assert json.loads((await clairgen("status", shards, "--json")).out)["missing_shards"] == ["2/3"]
         shutil.copytree(cluster.shard(1), shards / "copy")
