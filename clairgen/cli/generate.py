@@ -55,7 +55,7 @@ def generate_command(
     run: Annotated[
         Path, typer.Option("--run", help="The run directory: created if new, else continued.", show_default=False)
     ],
-    limit: Annotated[int | None, typer.Option(min=1, max=2**53, help="Only the first LIMIT tasks of the run.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=2**40, help="Only the first LIMIT tasks of the run.")] = None,
     shard: Annotated[
         str | None,
         typer.Option(

@@ -58,7 +58,8 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     assert (first, blank) == (LEAVES[name], "")
     assert "\nExample: clairgen" in docstring(name)
     command = load_command(name)
-    assert (command.name, command.help) == (name.split()[-1], docstring(name))
+    paragraphs = [" ".join(paragraph.split()) for paragraph in docstring(name).split("\n\n")]
+    assert (command.name, (command.help or "").split("\n\n")) == (name.split()[-1], paragraphs)
 
 
 @pytest.mark.parametrize("name", LEAVES)
