@@ -248,7 +248,8 @@ def print_summary(summary: "Summary", again: str) -> None:
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:
-        typer.echo(f"This is shard {summary.shard}. Next, with all of them: clairgen merge SHARDS --run RUN")
+        none = "" if summary.statuses else ", which has none of the tasks"
+        typer.echo(f"This is shard {summary.shard}{none}. Next, with all of them: clairgen merge SHARDS --run RUN")
     else:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 

@@ -528,6 +528,8 @@ async def test_the_commands_say_what_comes_next(tmp_path: Path) -> None:
             )
             assert done.code == 0
             assert f"This is shard {number}/2. Next, with all of them: clairgen merge" in done.out
+        empty = await clairgen(*command[:3], tmp_path / "empty", "--shard", "999/1000")
+        assert "This is shard 999/1000, which has none of the tasks. Next" in empty.out
         part = await clairgen("merge", tmp_path / "shards" / "1", "--run", tmp_path / "all")
         assert "of 12 are in shards that were not merged yet" in part.out
         whole = await clairgen("merge", tmp_path / "shards", "--run", tmp_path / "all")
