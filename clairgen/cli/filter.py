@@ -58,7 +58,7 @@ def filter_command(
     jaccard, levenshtein, revision_mention, lost_answer, refusal, language, removed_markup, removed_space, unknown_finish_reason,
     contamination, votes, near_duplicate; and those of plugins.
 
-    Of a folder of shards the pairs of each are filtered, unless a filter has to compare those of all with each other.
+    A folder of shards is filtered shard by shard, and refused where a filter has to compare the pairs of all with each other.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """

@@ -14,7 +14,6 @@ from clairgen.store import (
     RunDirectory,
     ShardFacts,
     ShardFolder,
-    reading,
     require_all_tasks,
     require_same_run,
     shard_facts,
@@ -42,8 +41,8 @@ async def filter_shards(folder: ShardFolder, settings: FilterSettings, *, tell: 
             require_same_run(first, other)
         if differing := sum(other.filters != first.filters for other in others):
             tell(
-                f"{counted(differing, 'shard')} had other filters than {first.path}; all have those of {first.path} now, with "
-                "what this command changes"
+                f"{counted(differing, 'shard')} had other filters than {first.path}; all get those of {first.path}, with what "
+                "this command changes"
             )
         for directory in directories:
             async with writing(directory) as store:
@@ -68,7 +67,7 @@ async def _facts(path: Path, directory: RunDirectory, settings: FilterSettings) 
 
     A prompt that was cut in the merged run is, of those of its shard, one that the server counted as the most tokens.
     """
-    async with reading(directory) as store:
+    async with writing(directory) as store:  # a reader may have to wait for the lock that is held here
         facts = await shard_facts(directory.path, store)
         require_all_tasks(facts)
         cut = await store.completions.cut_prompts(
