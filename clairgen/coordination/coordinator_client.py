@@ -149,7 +149,7 @@ class CoordinatorClient:
         where = self._base.removesuffix(API)
         if response.status == _UNAUTHORIZED:
             raise ConfigError(
-                f"the coordinator at {where} asks for a token; set {' or '.join(self._variables)} to one of its own"
+                f"the coordinator at {where} asks for a valid token; set {' or '.join(self._variables)} to one of its own"
             )
         raise ConfigError(f"the coordinator at {where} refuses: {said}")
 
