@@ -12,7 +12,7 @@ state=${STATE:-/var/tmp/clairgen-$(id -un)}
 port=${COORDINATOR_PORT:-8321}
 
 mkdir -p "$1" "$state"
-[[ -e $1/token ]] || (umask 077 && openssl rand -hex 32 > "$1/token")
+[[ -s $1/token ]] || (umask 077 && openssl rand -hex 32 > "$1/token")
 echo "http://$(hostname):$port" > "$1/coordinator"
 CLAIRGEN_TOKEN_MEMBER=$(< "$1/token")
 export CLAIRGEN_TOKEN_MEMBER
