@@ -163,7 +163,7 @@ async def test_a_slurm_job_and_a_skypilot_job_share_a_budget_by_a_coordinator(tm
         variables = {"STATE": str(tmp_path / "state"), "COORDINATOR_PORT": str(port), **read}
         service = await node.start("bash", TEMPLATES / "slurm-coordinator.sh", "shards", **variables)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not is_served(port):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.05)
             token, url = tmp_path / "shards" / "token", (tmp_path / "shards" / "coordinator").read_text().strip()
