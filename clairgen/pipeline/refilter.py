@@ -44,7 +44,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     plans = await store.metadata.plans()
     cut = await _cut_prompts(store)
     unsettled, latest = await store.metadata.get(UNSETTLED), await store.votes.latest()
-    votes = await _votes_in_words(store) if _looks_at_votes(settings) else {}
+    votes = await _votes_in_words(store) if settings.is_in_force(VOTES.name) else {}
     checks = await _stored_checks(store, number, filters_in_force, plans.values(), tokenizer)
     apart = [*{*cut, *votes}] if checks else []
 

@@ -5,23 +5,22 @@ those segments are written again; all of them are for a new filter set. `manifes
 process that is killed leaves the former ones in force. The folder can be deleted at any time, and is never the truth.
 """
 
-import json
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from clairgen.errors import RunError
 from clairgen.folder_lock import locked_folder
-from clairgen.keys import sample_number
 from clairgen.records import FilterAction
 from clairgen.store.directory import RunDirectory
 from clairgen.store.pair_rows import LOST_BY
 from clairgen.store.reader import Reader
+from clairgen.store.segment_file import fault_in_file, segment_batch
 from clairgen.store.segment_manifest import END, Manifest, Segment, SegmentFolder, free_names, remove_others
+from clairgen.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,9 +114,9 @@ class MetricSegments:
                 sql = f"SELECT count(*) {made} AND recipe = ? AND position > ? AND position <= ?"
                 pairs = await self._reader.value(sql, (recipe, after, last))
                 if pairs != rows:
-                    where = "no file" if one is None else one.file
-                    return f"{where} is said to have {rows:,} of {pairs:,} pairs"
-                if one is not None and (fault := _fault_in_file(folder / one.file, one, after)) is not None:
+                    has = "no file has them" if one is None else f"{one.file} is said to have {rows:,}"
+                    return f"of {counted(pairs, 'pair')} {has}"
+                if one is not None and (fault := fault_in_file(folder / one.file, one, after)) is not None:
                     return fault
                 after = last
         return None
@@ -187,72 +186,9 @@ class MetricSegments:
 
         batches = []
         while rows and (found := await self._reader.rows(_SELECT, (recipe, after, last, min(rows, _ROWS_AT_ONCE)))):
-            batches.append(_batch(found))
+            batches.append(segment_batch(found))
             after, rows = found[-1]["position"], rows - len(found)
         return pa.Table.from_batches(batches) if batches else None
-
-
-def _fault_in_file(path: Path, segment: Segment, after: int) -> str | None:
-    """What in a file's own description is not that of a segment whose positions are above `after`; None if nothing is."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            columns, metadata = file.schema_arrow, file.metadata
-    except (pa.ArrowException, OSError):
-        return f"{path.name} is damaged"
-    if not columns.equals(_schema()) or metadata.num_rows != segment.rows:
-        return f"{path.name} has other columns or another number of pairs than were written"
-    at = columns.get_field_index("position")
-    for group in range(metadata.num_row_groups):
-        positions = metadata.row_group(group).column(at).statistics
-        first, last = (None, None) if positions is None else (positions.min, positions.max)
-        if first is None or last is None or first <= after or last > segment.last:
-            return f"{path.name} has other pairs than were written"
-    return None
-
-
-def _schema() -> "pa.Schema":
-    """The columns of a segment: those of _SELECT in its order, and the number by which the pair's task is drawn for samples."""
-    import pyarrow as pa
-
-    text, number, real = pa.string(), pa.int64(), pa.float64()
-    columns: dict[str, pa.DataType] = {
-        "id": text,
-        "position": number,
-        "task_id": text,
-        "lost_by": text,
-        "retried": number,
-        "failed_check": text,
-        "levenshtein": number,
-        "jaccard": real,
-        "length_ratio": real,
-        "tokenizer": text,
-        "metrics_version": number,
-        "filter_set": number,
-        "marks": pa.list_(text),
-        "drawn": number,
-    }
-    return pa.schema(columns)
-
-
-def _batch(rows: Sequence[Sequence[Any]]) -> "pa.RecordBatch":
-    """Rows of _SELECT as columns."""
-    import pyarrow as pa
-
-    schema = _schema()
-    *selected, _drawn = schema.names
-    columns = dict(zip(selected, map(list, zip(*rows, strict=True)), strict=True))
-    columns["marks"] = [_reasons(marks) for marks in columns["marks"]]
-    columns["drawn"] = [sample_number(task_id) for task_id in columns["task_id"]]
-    return pa.RecordBatch.from_pydict(columns, schema=schema)
-
-
-@lru_cache(maxsize=10_000)
-def _reasons(marks: str) -> list[str] | None:
-    reasons: list[str] = json.loads(marks)
-    return reasons or None
 
 
 def _kept_and_stale(

@@ -73,7 +73,8 @@ def measure(
     columns = sum(path.stat().st_size for run in runs for path in run.glob("metrics/*.parquet"))
     typer.echo(f"{count:,} pairs: columns take {columns / 1e6:,.0f} MB, {columns / count:.0f} bytes a pair")
     in_changed = count * len(changed) // len(runs)
-    say(in_changed, "filter, another bound", [("filter", str(run), "--levenshtein", ":1200") for run in changed])
+    filtered = [shards] if len(changed) == len(runs) else list(map(str, changed))
+    say(in_changed, "filter, another bound", [("filter", one, "--levenshtein", ":1200") for one in filtered])
     if len(changed) == len(runs):
         say(count, "report after it", [("report", shards)])
     say(in_changed, "export", [("export", str(run), str(folder / "out" / run.name)) for run in changed])
