@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +56,29 @@ class Differing:
     first: str | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class MergedShard:
     """What came of a shard: how many rows were new, by table, and which differ from those of the run."""
 
-    record: MergeRecord
-    added: Counter[str] = field(default_factory=Counter)
-    completions: Differing = Differing(0, None)
-    pairs: Differing = Differing(0, None)
+    added: Mapping[str, int]
+    completions: Differing
+    pairs: Differing
 
 
 class AttachedShard:
-    """A shard under a name in the SQL of the run's connection; `merged` is what has come of it so far."""
+    """A shard under a name in the SQL of the run's connection, and what has come of it so far: see `MergedShard`."""
 
     def __init__(self, connection: aiosqlite.Connection, name: str, shard: ShardToMerge) -> None:
         self._connection = connection
         self.name = name
         self.shard = shard
-        self.merged = MergedShard(shard.record)
+        self.added = Counter[str]()
+        self.completions = self.pairs = Differing(0, None)
+
+    @property
+    def merged(self) -> MergedShard:
+        """What has come of it."""
+        return MergedShard(dict(self.added), self.completions, self.pairs)
 
     async def attach(self) -> None:
         """Attach the database, outside of a transaction."""
@@ -90,7 +95,7 @@ class AttachedShard:
 
     async def add(self, table: str, sql: str, parameters: Mapping[str, Any] | tuple[Any, ...] = ()) -> None:
         """Execute a statement that adds rows of a table to the run, and count them."""
-        self.merged.added[table] += await self.run(sql, parameters)
+        self.added[table] += await self.run(sql, parameters)
 
     async def row(self, sql: str) -> tuple[Any, ...] | None:
         """The first row of a query; None if there is none."""

@@ -115,7 +115,7 @@ async def _copy_by_key(shard: AttachedShard, table: str) -> None:
     """Copy the rows whose keys the run lacks, in the order of those, which is that of its index."""
     if table == "completions":
         # A cross join is SQLite's way to begin with the shard, whatever it expects: the run has many times as many rows.
-        shard.merged.completions = await shard.differing(
+        shard.completions = await shard.differing(
             f"SELECT count(*), min(s.key) FROM {shard.name}.completions s CROSS JOIN main.completions c ON c.key = s.key "
             f"CROSS JOIN {shard.name}.completions o ON o.rowid = s.rowid WHERE c.text IS NOT o.text"
         )
@@ -130,10 +130,10 @@ async def _copy_numbered(shard: AttachedShard) -> None:
         f"INSERT INTO main.configurations (created_at, yaml) SELECT created_at, yaml FROM {shard.name}.configurations s "
         "WHERE NOT EXISTS (SELECT 1 FROM main.configurations c WHERE c.yaml = s.yaml) ORDER BY id"
     )
-    shard.merged.record = replace(shard.shard.record, last_attempt=last_attempt, calls=calls)
+    record = replace(shard.shard.record, last_attempt=last_attempt, calls=calls)
     await shard.run(
         "INSERT OR REPLACE INTO main.meta (key, value) VALUES (?, ?)",
-        (shard.shard.key, shard.merged.record.to_json()),
+        (shard.shard.key, record.to_json()),
     )
 
 

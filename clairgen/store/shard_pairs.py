@@ -130,7 +130,7 @@ class ShardPairs:
             "AND v.note IS s.note AND v.created_at = s.created_at)",
             (now(),),
         )
-        if self._shard.merged.added["votes"]:
+        if self._shard.added["votes"]:
             touched = f"pair_id IN (SELECT pair_id FROM temp.votes_{s})"
             await run(f"INSERT INTO temp.votes_{s} SELECT * FROM main.votes WHERE {touched}")
             await run(f"DELETE FROM main.votes WHERE {touched}")
@@ -154,7 +154,7 @@ class ShardPairs:
         self._has_all = not await self._shard.number(f"SELECT EXISTS ({in_both})")
         if self._has_all:
             return
-        self._shard.merged.pairs = await self._shard.differing(
+        self._shard.pairs = await self._shard.differing(
             f"SELECT count(*), min(s.id) FROM {s}.pairs s CROSS JOIN {s}.pair_texts o ON o.pair = s.number "
             "CROSS JOIN main.pairs p ON p.id = s.id CROSS JOIN main.pair_texts t ON t.pair = p.number WHERE s.status = 'made' "
             "AND p.status = 'made' AND (t.chosen IS NOT o.chosen OR t.rejected IS NOT o.rejected)"
