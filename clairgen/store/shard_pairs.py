@@ -87,7 +87,7 @@ class ShardPairs:
         )
 
     async def copy_revisions(self) -> None:
-        """Copy the edits that the run lacks, and take out the pairs of those that were replaced since, as the shard has done."""
+        """Copy the edits that the run lacks, and which of them were replaced."""
         s = self._name
         columns = ", ".join(name for name in await self._shard.columns("revisions") if name != "id")
         await self._shard.add(
@@ -99,6 +99,9 @@ class ShardPairs:
             f"UPDATE main.revisions AS r SET replaced_at = s.replaced_at FROM {s}.revisions s "
             f"WHERE {_SAME_EDIT} AND r.replaced_at IS NULL AND s.replaced_at IS NOT NULL"
         )
+
+    async def remove_replaced(self) -> None:
+        """Take out the pairs of edits that were replaced, once the edits of all shards are there."""
         replaced = (
             f"SELECT p.id FROM main.pairs p WHERE p.recipe = '{HUMAN_REVISION}' AND NOT EXISTS "
             "(SELECT 1 FROM main.revisions r WHERE r.pair_id = p.id AND r.replaced_at IS NULL)"
