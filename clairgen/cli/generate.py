@@ -205,7 +205,8 @@ def refuse_unrestored(copy_to: str | None, run: Path) -> None:
     """Raise ConfigError where an estimate would be about a new run, although there is a copy that it would be restored from."""
     if copy_to is None:
         return
-    from clairgen.copies.restoring import holds_run, is_restorable_into
+    from clairgen.copies.epochs import holds_run
+    from clairgen.copies.restoring import is_restorable_into
     from clairgen.copies.storage import open_storage
     from clairgen.store import RunDirectory
 

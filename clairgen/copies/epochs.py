@@ -4,27 +4,111 @@ import json
 import os
 import platform
 import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Final
 
-from clairgen.copies.objects import EPOCHS, Epoch, epoch_name, epoch_object, epoch_of
-from clairgen.copies.storage import Storage
-from clairgen.errors import CopyError
+from pydantic import TypeAdapter
 
+from clairgen.copies.objects import Segment, StreamNames, facts_in, sealed, segment_name, streams_of
+from clairgen.copies.storage import Storage
+from clairgen.errors import CopyError, NewerCopyError
+
+FORMAT: Final = 1
+"""Of all that is in a copy. Raise it with any change after which an older clairgen would misread what a newer one wrote."""
+EPOCHS: Final = "epochs"
 KNOWN: Final = "copy:"
 """Metadata key, with the name of a copy: the tokens of the epochs that this run directory had, or was restored from, as JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Who keeps a copy since when: a session in the process `holder`, which says `token` to show that the copy is its own.
+
+    `copy` names the copy itself, through all epochs, and `run` the run that it is of.
+    """
+
+    number: int
+    copy: str
+    run: str
+    token: str
+    holder: str
+    began_at: str
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class _AnyEpoch:
+    """What an epoch's object of any format has."""
+
+    format: int
+
+
+_EPOCH: Final = TypeAdapter(Epoch)
+_ANY_EPOCH: Final = TypeAdapter(_AnyEpoch)
+
+
 def newest_epoch(storage: Storage) -> Epoch | None:
-    """The epoch of a copy that counts; None where there is no copy. Raises CopyError."""
+    """The epoch of a copy that counts; None where there is no copy. Raises CopyError, NewerCopyError."""
     names = storage.names(EPOCHS)
     if not names:
         return None
-    if (epoch := epoch_of(storage.get(names[-1]))) is None:
+    content = storage.get(names[-1])
+    if (found := facts_in(_ANY_EPOCH, content)) is not None and found.format > FORMAT:
+        raise NewerCopyError(
+            f"the copy at {storage.address} is kept by a newer clairgen (its format is {found.format}, and this clairgen knows "
+            f"up to {FORMAT}); upgrade clairgen here"
+        )
+    if (epoch := epoch_of(content)) is None:
         raise CopyError(
-            f"{names[-1]} in the copy at {storage.address} is not whole, or of a newer clairgen; if it is damaged, use "
-            "clairgen restore with --accept-loss, and go on with a new place for --copy-to"
+            f"{names[-1]} in the copy at {storage.address} is not whole; if it is damaged, use clairgen restore with "
+            "--accept-loss, and go on with a new place for --copy-to"
         )
     return epoch
+
+
+def holds_run(storage: Storage) -> bool:
+    """Whether there is a copy that had a whole snapshot at some time. Raises CopyError."""
+    if newest_epoch(storage) is None:
+        return False
+    streams = streams_of(storage.names())
+    return any(stream.snapshots for stream in streams) or any(was_restorable(storage, stream) for stream in streams)
+
+
+def check_may_go_on(storage: Storage, newest: Epoch | None, run: str, tokens: Sequence[str]) -> bool:
+    """Whether a directory of this run, which knows these tokens, goes on with the copy that is there; False where there is none.
+
+    Raises CopyError for a copy of another run, or of a directory of this run that went on elsewhere.
+    """
+    if newest is None:
+        if storage.names():
+            raise CopyError(f"{storage.address} is not empty and no copy of a run; name a new place for --copy-to")
+        return False
+    if newest.run == run and newest.token in tokens:
+        return True
+    if not holds_run(storage):
+        return False
+    if newest.run != run:
+        raise CopyError(f"{storage.address} has the copy of another run ({newest.run}); name a new place for --copy-to")
+    raise CopyError(
+        f"the copy at {storage.address} is of another directory of this run, kept by {newest.holder} since {newest.began_at}, "
+        "which may have more than this one; run the same command with a new, empty folder for --run, which is restored from it"
+    )
+
+
+def epoch_name(number: int) -> str:
+    """The name of an epoch's object."""
+    return f"{EPOCHS}/{number:08}"
+
+
+def epoch_object(epoch: Epoch) -> bytes:
+    """The object that holds an epoch."""
+    return sealed(json.dumps(asdict(epoch)).encode())
+
+
+def epoch_of(content: bytes | None) -> Epoch | None:
+    """The epoch in an object; None for one that is not whole, or not there."""
+    return facts_in(_EPOCH, content)
 
 
 def next_epoch(newest: Epoch | None, run: str, began_at: str) -> Epoch:
@@ -57,3 +141,11 @@ def tokens_of(value: str | None) -> list[str]:
 def tokens_text(*tokens: str) -> str:
     """Tokens as the metadata of a run has them."""
     return json.dumps(tokens)
+
+
+def was_restorable(storage: Storage, stream: StreamNames) -> bool:
+    """Whether a stream had a whole snapshot, by the last of its segments that is whole."""
+    for number in reversed(stream.segments):
+        if (segment := Segment.unsealed(storage.get(segment_name(stream.name, number)))) is not None:
+            return segment.is_restorable
+    return False

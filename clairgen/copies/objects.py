@@ -19,8 +19,6 @@ from typing import Final, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-FORMAT: Final = 1
-EPOCHS: Final = "epochs"
 _LEVEL: Final = 1
 _DIGEST: Final = 64
 _OBJECT: Final = re.compile(
@@ -28,22 +26,6 @@ _OBJECT: Final = re.compile(
 )
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """Who keeps a copy since when: a session in the process `holder`, which says `token` to show that the copy is its own.
-
-    `copy` names the copy itself, through all epochs, and `run` the run that it is of.
-    """
-
-    number: int
-    copy: str
-    run: str
-    token: str
-    holder: str
-    began_at: str
-    format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +109,7 @@ class SnapshotParts:
     @classmethod
     def unsealed(cls, content: bytes | None) -> "SnapshotParts | None":
         """The list in an object; None for one that is not whole, or not there."""
-        return _read(_PARTS, content)
+        return facts_in(_PARTS, content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +129,6 @@ _FACTS: Final = tuple(one.name for one in fields(_SegmentFacts) if one.name not 
 """What a segment and the facts in its object say in the same way."""
 _SEGMENT: Final = TypeAdapter(_SegmentFacts)
 _PARTS: Final = TypeAdapter(SnapshotParts)
-_EPOCH: Final = TypeAdapter(Epoch)
 
 
 def sealed(content: bytes) -> bytes:
@@ -171,19 +152,13 @@ def digest_of(content: bytes) -> str:
     return content[:_DIGEST].decode("ascii", "replace")
 
 
-def epoch_name(number: int) -> str:
-    """The name of an epoch's object."""
-    return f"{EPOCHS}/{number:08}"
-
-
-def epoch_object(epoch: Epoch) -> bytes:
-    """The object that holds an epoch."""
-    return sealed(json.dumps(asdict(epoch)).encode())
-
-
-def epoch_of(content: bytes | None) -> Epoch | None:
-    """The epoch in an object; None for one that is not whole, or not there."""
-    return _read(_EPOCH, content)
+def facts_in(kind: TypeAdapter[T], content: bytes | None) -> T | None:
+    """The facts of a kind in an object; None for one that is not whole, or not there."""
+    opened = unsealed(content)
+    try:
+        return None if opened is None else kind.validate_json(opened)
+    except ValidationError:
+        return None
 
 
 def stream_name(epoch: int, number: int) -> str:
@@ -235,15 +210,6 @@ def needed_from(name: str) -> int:
     found = _OBJECT.fullmatch(name)
     assert found is not None  # noqa: S101 - `streams_of` gives no others
     return int(found["number"]) - (found["kind"] == "segments")
-
-
-def _read(kind: TypeAdapter[T], content: bytes | None) -> T | None:
-    """The facts of a kind in an object; None for one that is not whole, or not there."""
-    opened = unsealed(content)
-    try:
-        return None if opened is None else kind.validate_json(opened)
-    except ValidationError:
-        return None
 
 
 def _numbers(objects: Sequence[str], kind: str, part: str | None) -> tuple[int, ...]:

@@ -6,14 +6,12 @@ Everything is put together beside the run and checked, by SQLite too, before any
 import datetime
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.copies.epochs import KNOWN, newest_epoch, tokens_text
+from clairgen.copies.epochs import KNOWN, Epoch, newest_epoch, tokens_text, was_restorable
 from clairgen.copies.objects import (
-    Epoch,
     FilePiece,
     Segment,
     SnapshotParts,
@@ -26,7 +24,7 @@ from clairgen.copies.objects import (
 )
 from clairgen.copies.small_files import is_copied
 from clairgen.copies.storage import Storage
-from clairgen.errors import CopyError, RunError
+from clairgen.errors import CopyError, NewerCopyError, RunError
 from clairgen.store import RunDirectory
 from clairgen.store.directory import UNFINISHED
 from clairgen.store.read_connection import holds_nothing
@@ -64,35 +62,6 @@ def is_restorable_into(directory: RunDirectory) -> bool:
         return False
     directory.check_new()
     return True
-
-
-def holds_run(storage: Storage) -> bool:
-    """Whether there is a copy that had a whole snapshot at some time. Raises CopyError."""
-    if newest_epoch(storage) is None:
-        return False
-    streams = streams_of(storage.names())
-    return any(stream.snapshots for stream in streams) or any(_was_restorable(storage, stream) for stream in streams)
-
-
-def check_may_go_on(storage: Storage, newest: Epoch | None, run: str, tokens: Sequence[str]) -> bool:
-    """Whether a directory of this run, which knows these tokens, goes on with the copy that is there; False where there is none.
-
-    Raises CopyError for a copy of another run, or of a directory of this run that went on elsewhere.
-    """
-    if newest is None:
-        if storage.names():
-            raise CopyError(f"{storage.address} is not empty and no copy of a run; name a new place for --copy-to")
-        return False
-    if newest.run == run and newest.token in tokens:
-        return True
-    if not holds_run(storage):
-        return False
-    if newest.run != run:
-        raise CopyError(f"{storage.address} has the copy of another run ({newest.run}); name a new place for --copy-to")
-    raise CopyError(
-        f"the copy at {storage.address} is of another directory of this run, kept by {newest.holder} since {newest.began_at}, "
-        "which may have more than this one; run the same command with a new, empty folder for --run, which is restored from it"
-    )
 
 
 class _DamagedError(Exception):
@@ -135,8 +104,8 @@ def _epoch_of(storage: Storage, *, accept_loss: bool) -> Epoch:
     """
     try:
         epoch = newest_epoch(storage)
-    except CopyError:
-        if not accept_loss:
+    except CopyError as error:
+        if not accept_loss or isinstance(error, NewerCopyError):
             raise
         epoch = None
     if epoch is not None:
@@ -169,7 +138,7 @@ def _restored(storage: Storage, epoch: Epoch, draft: RunDirectory, *, accept_los
                     "clairgen restore with --accept-loss"
                 )
             return found
-        if _was_restorable(storage, stream) and not accept_loss:
+        if was_restorable(storage, stream) and not accept_loss:
             raise CopyError(
                 f"the copy at {storage.address} is damaged: none of its newest snapshots is whole; to go back to an older one, "
                 "if there is one, use clairgen restore with --accept-loss"
@@ -233,14 +202,6 @@ class _Attempt:
             for piece in segment.files:
                 _apply(self._draft.path, piece)
             number, previous, committed_at = number + 1, digest_of(content), segment.committed_at
-
-
-def _was_restorable(storage: Storage, stream: StreamNames) -> bool:
-    """Whether a stream had a whole snapshot, by the last of its segments that is whole."""
-    for number in reversed(stream.segments):
-        if (segment := Segment.unsealed(storage.get(segment_name(stream.name, number)))) is not None:
-            return segment.is_restorable
-    return False
 
 
 def _apply(folder: Path, piece: FilePiece) -> None:

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.copies.epochs import newest_epoch
+from clairgen.copies.epochs import Epoch, epoch_name, newest_epoch
 from clairgen.copies.objects import (
-    Epoch,
     Segment,
     SnapshotParts,
     digest_of,
-    epoch_name,
     needed_from,
     sealed,
     segment_name,
@@ -26,7 +24,7 @@ from clairgen.copies.objects import (
 )
 from clairgen.copies.small_files import SmallFiles
 from clairgen.copies.storage import Storage
-from clairgen.errors import CopyError, CopyStoppedError, ReplacedError
+from clairgen.errors import CopyError, CopyStoppedError, NewerCopyError, ReplacedError
 from clairgen.store import RunDirectory
 from clairgen.store.write_ahead_log import CommittedPages, LogFollower, LogGapError
 from clairgen.wording import counted
@@ -100,7 +98,10 @@ class Shipper:
 
     def check_epoch(self) -> None:
         """Raise ReplacedError if another session keeps the copy by now, and CopyStoppedError if there is none of this run."""
-        newest = newest_epoch(self._storage)
+        try:
+            newest = newest_epoch(self._storage)
+        except NewerCopyError as error:
+            raise ReplacedError(f"{error}, or go on where that one runs; this process stops asking") from error
         if newest is None:
             raise CopyStoppedError(
                 f"the copy at {self._storage.address} was deleted while it was kept; nothing more is asked"

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.copies.epochs import begin_epoch, newest_epoch, next_epoch
 from clairgen.copies.objects import Segment, segment_name, streams_of
-from clairgen.copies.restoring import check_may_go_on, restore
+from clairgen.copies.restoring import restore
 from clairgen.copies.storage import FolderStorage, open_storage
 from clairgen.errors import COPY, REPLACED, CopyError, CopyStoppedError, ReplacedError, exit_code
 from clairgen.store import RunDirectory
@@ -156,38 +155,6 @@ async def test_an_older_holder_stops_and_writes_nothing_over_the_newer_ones(tmp_
             assert streams_of(storage.names())[0].epoch == 2
     restore(storage, RunDirectory(tmp_path / "restored"))
     assert await counted(tmp_path / "restored") == 2
-
-
-async def test_who_may_go_on_with_a_copy(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path / "copy")
-    assert not check_may_go_on(storage, None, "run", [])
-    async with shipping(tmp_path / "run", storage) as (store, shipper):
-        epoch = newest_epoch(storage)
-        assert epoch is not None
-        assert not check_may_go_on(storage, epoch, "another", [])  # nothing was ever in it, so nothing is lost
-        take_snapshot(shipper)
-        run = str(await store.metadata.get("run_id"))
-    assert check_may_go_on(storage, epoch, run, [epoch.token, "older"])
-    with pytest.raises(CopyError, match="is of another directory of this run, kept by process"):
-        check_may_go_on(storage, epoch, run, ["older"])
-    with pytest.raises(CopyError, match="has the copy of another run"):
-        check_may_go_on(storage, epoch, "another", [epoch.token])
-    storage.delete(["epochs/00000001"])
-    with pytest.raises(CopyError, match="not empty and no copy of a run"):
-        check_may_go_on(storage, None, run, [])
-
-
-def test_one_of_two_sessions_that_begin_together_takes_the_copy(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path / "copy")
-    one, other = (next_epoch(None, "run", "2026-01-01T00:00:00+00:00") for _ in range(2))
-    begin_epoch(storage, one)
-    begin_epoch(storage, one)  # as after a lost reply
-    with pytest.raises(CopyError, match="another process has just taken over the copy"):
-        begin_epoch(storage, other)
-    assert newest_epoch(storage) == one
-    storage.put("epochs/00000002", b"torn")
-    with pytest.raises(CopyError, match=r"epochs/00000002 in the copy at .* is not whole, or of a newer clairgen"):
-        newest_epoch(storage)
 
 
 async def test_a_copy_that_is_deleted_while_it_is_kept_stops_its_session(tmp_path: Path) -> None:
