@@ -10,7 +10,16 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from clairgen.copies.objects import Segment, StreamNames, facts_in, sealed, segment_name, streams_of
+from clairgen.copies.objects import (
+    ALLOWANCES,
+    Segment,
+    StreamNames,
+    allowance_in,
+    facts_in,
+    sealed,
+    segment_name,
+    streams_of,
+)
 from clairgen.copies.storage import Storage
 from clairgen.errors import CopyError, NewerCopyError
 
@@ -19,6 +28,8 @@ FORMAT: Final = 1
 EPOCHS: Final = "epochs"
 KNOWN: Final = "copy:"
 """Metadata key, with the name of a copy: the tokens of the epochs that this run directory had, or was restored from, as JSON."""
+RESTORED: Final = "restored"
+"""Beside these tokens: the directory was restored from the copy, and has not kept it since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +86,17 @@ def holds_run(storage: Storage) -> bool:
     return any(stream.snapshots for stream in streams) or any(was_restorable(storage, stream) for stream in streams)
 
 
-def check_may_go_on(storage: Storage, newest: Epoch | None, run: str, tokens: Sequence[str]) -> bool:
-    """Whether a directory of this run, which knows these tokens, goes on with the copy that is there; False where there is none.
+def check_may_go_on(storage: Storage, newest: Epoch | None, run: str, tokens: Sequence[str]) -> None:
+    """Raise CopyError where a directory of this run, which knows these tokens, may not keep a copy at a storage.
 
-    Raises CopyError for a copy of another run, or of a directory of this run that went on elsewhere.
+    There is the copy of another run, or of a directory of this run that went on elsewhere.
     """
     if newest is None:
         if storage.names():
             raise CopyError(f"{storage.address} is not empty and no copy of a run; name a new place for --copy-to")
-        return False
-    if newest.run == run and newest.token in tokens:
-        return True
-    if not holds_run(storage):
-        return False
+        return
+    if (newest.run == run and newest.token in tokens) or not holds_run(storage):
+        return
     if newest.run != run:
         raise CopyError(f"{storage.address} has the copy of another run ({newest.run}); name a new place for --copy-to")
     raise CopyError(
@@ -109,6 +118,12 @@ def epoch_object(epoch: Epoch) -> bytes:
 def epoch_of(content: bytes | None) -> Epoch | None:
     """The epoch in an object; None for one that is not whole, or not there."""
     return facts_in(_EPOCH, content)
+
+
+def newest_allowance(storage: Storage) -> int:
+    """What the run may have come to by the copy, in picodollars; 0 where it says nothing. Raises CopyError."""
+    found = [amount for name in storage.names(ALLOWANCES) if (amount := allowance_in(name)) is not None]
+    return found[-1] if found else 0
 
 
 def next_epoch(newest: Epoch | None, run: str, began_at: str) -> Epoch:

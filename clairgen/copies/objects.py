@@ -1,6 +1,7 @@
 """What the objects of a copy are called and hold, each with the checksum that tells a whole one from a torn one.
 
     epochs/00000003                              who keeps the copy: a new one for each session, the newest counts
+    allowances/00000003-000002-2500000000000     what the run may have come to by epoch 3, in picodollars: the newest counts
     00000003-0001/segments/0000000017            pages and pieces of files that were committed since segment 16
     00000003-0001/snapshots/0000000012/0001      a part of the whole database, which has all of segment 12 at least
     00000003-0001/snapshots/0000000012/parts     the list of these parts, written last
@@ -19,11 +20,13 @@ from typing import Final, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+ALLOWANCES: Final = "allowances"
 _LEVEL: Final = 1
 _DIGEST: Final = 64
 _OBJECT: Final = re.compile(
     r"(?P<stream>\d{8}-\d{4})/(?P<kind>segments|snapshots)/(?P<number>\d{10})(/(?P<part>\d{4}|parts))?"
 )
+_ALLOWANCE: Final = re.compile(rf"{ALLOWANCES}/\d{{8}}-\d{{6}}-(?P<amount>\d{{1,18}})")
 
 T = TypeVar("T")
 
@@ -174,6 +177,17 @@ def segment_name(stream: str, number: int) -> str:
 def snapshot_name(stream: str, base: int, part: int | None = None) -> str:
     """The name of a part of a snapshot, or that of the list of its parts."""
     return f"{stream}/snapshots/{base:010}/{'parts' if part is None else f'{part:04}'}"
+
+
+def allowance_name(epoch: int, number: int, amount: int) -> str:
+    """The name of an object that says what a run may have come to, by an epoch's statement of that number."""
+    return f"{ALLOWANCES}/{epoch:08}-{number:06}-{amount}"
+
+
+def allowance_in(name: str) -> int | None:
+    """What the name of such an object says; None for another name."""
+    found = _ALLOWANCE.fullmatch(name)
+    return None if found is None else int(found["amount"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.copies.epochs import KNOWN, Epoch, newest_epoch, tokens_text, was_restorable
+from clairgen.config.prices import PICODOLLARS, dollars
+from clairgen.copies.epochs import KNOWN, RESTORED, Epoch, newest_allowance, newest_epoch, tokens_text, was_restorable
 from clairgen.copies.objects import (
     FilePiece,
     Segment,
@@ -39,21 +40,28 @@ _TRIES: Final = 3
 class Restored:
     """What a run directory was restored from: `committed_at` is the time, in seconds since 1970, of the copy's last segment.
 
-    `left_out` counts later objects that are not used, because something before them is damaged or missing.
+    `lost_usd` is the most that may have been spent after that, and counts as spent. `left_out` counts later objects that are not
+    used, because something before them is damaged or missing.
     """
 
     run: str
     answers: int
     pairs: int
     committed_at: float
+    lost_usd: float
     left_out: int
 
     @property
     def sentence(self) -> str:
         """What was restored, as of when."""
         at = datetime.datetime.fromtimestamp(self.committed_at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-        lost = f"; {counted(self.left_out, 'later object')} could not be used" if self.left_out else ""
-        return f"{counted(self.answers, 'answer')} and {counted(self.pairs, 'pair')}, as of {at} UTC{lost}"
+        spent = (
+            f"; up to {dollars(self.lost_usd)} may have been spent after that, and count as spent"
+            if self.lost_usd
+            else ""
+        )
+        left_out = f"; {counted(self.left_out, 'later object')} could not be used" if self.left_out else ""
+        return f"{counted(self.answers, 'answer')} and {counted(self.pairs, 'pair')}, as of {at} UTC{left_out}{spent}"
 
 
 def is_restorable_into(directory: RunDirectory) -> bool:
@@ -173,13 +181,17 @@ class _Attempt:
             if last < listed.needs:
                 raise _DamagedError
             os.fsync(database.fileno())
-        answers, pairs = check_restored(
-            self._draft.database, self._epoch.run, f"{KNOWN}{self._epoch.copy}", tokens_text(self._epoch.token)
+        facts = check_restored(
+            self._draft.database,
+            self._epoch.run,
+            f"{KNOWN}{self._epoch.copy}",
+            tokens_text(self._epoch.token, RESTORED),
+            newest_allowance(self._storage),
         )
         left_out = sum(number > last + 1 for number in self._stream.segments)
         if self._is_damaged(last + 1):
             left_out += 1
-        return Restored(self._epoch.run, answers, pairs, committed_at, left_out)
+        return Restored(self._epoch.run, facts.answers, facts.pairs, committed_at, facts.lost / PICODOLLARS, left_out)
 
     def _is_damaged(self, number: int) -> bool:
         """Whether the segment at which restoring ended is one that was whole once, since there are others after it."""

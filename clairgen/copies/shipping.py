@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.copies.epochs import Epoch, epoch_name, newest_epoch
+from clairgen.copies.epochs import Epoch, epoch_name, newest_allowance, newest_epoch
 from clairgen.copies.objects import (
+    ALLOWANCES,
     Segment,
     SnapshotParts,
+    allowance_name,
     digest_of,
     needed_from,
     sealed,
@@ -70,6 +72,8 @@ class Shipper:
         self._follower = LogFollower(run.database)
         self._files = SmallFiles(run.path)
         self._stream = 0
+        self._allowance: int | None = None
+        self._allowances = 0
         self.bytes_written = 0
         self._begin_stream()
 
@@ -116,6 +120,21 @@ class Shipper:
                 f"the copy at {self._storage.address} is kept by {newest.holder} since {newest.began_at} and no longer by this "
                 "process, which stops asking; go on there"
             )
+
+    def state_allowance(self, allowance: int) -> None:
+        """Have the copy say that the run may have come to so much from now on, in picodollars.
+
+        Whoever takes the copy over while this returns counts that. Raises CopyError, and what `check_epoch` raises.
+        """
+        if self._allowance is None:
+            self._allowance = newest_allowance(self._storage)
+        if allowance == self._allowance:
+            return
+        self._allowances += 1
+        self._put(allowance_name(self._epoch.number, self._allowances, allowance), b"")
+        self.check_epoch()  # whoever took the copy over before the statement may not have seen it
+        self._allowance = allowance
+        self._storage.delete(self._storage.names(ALLOWANCES)[:-1])
 
     def _ship(self) -> None:
         self._send()

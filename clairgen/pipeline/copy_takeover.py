@@ -4,10 +4,12 @@ from pathlib import Path
 
 from clairgen.copies.epochs import (
     KNOWN,
+    RESTORED,
     Epoch,
     begin_epoch,
     check_may_go_on,
     holds_run,
+    newest_allowance,
     newest_epoch,
     next_epoch,
     tokens_of,
@@ -73,20 +75,25 @@ async def check_copy(held: Session, storage: Storage | None) -> None:
 
 async def taken_over(held: Session, storage: Storage) -> Epoch:
     """Begin this session's epoch of a copy, once it is clear that this directory may go on with it. Raises CopyError."""
-    run, newest, is_known = await _known(held, storage)
+    run, newest, tokens = await _known(held, storage)
     epoch = next_epoch(newest, run, now())
     # The token is on disk before the epoch is in the copy, so that after a kill in between this directory may go on.
-    known = [newest.token] if newest is not None and is_known else []
-    await held.store.metadata.put(f"{KNOWN}{epoch.copy}", tokens_text(*known, epoch.token))
+    key, restored = f"{KNOWN}{epoch.copy}", [RESTORED] if RESTORED in tokens else []
+    known = [newest.token] if newest is not None and newest.token in tokens else []
+    await held.store.metadata.put(key, tokens_text(*known, epoch.token, *restored))
     await in_thread(lambda: begin_epoch(storage, epoch))
+    if restored:  # the session that was taken for lost may have gone on until now
+        await held.store.spending.count_lost(await in_thread(lambda: newest_allowance(storage)))
+        await held.store.metadata.put(key, tokens_text(*known, epoch.token))
     return epoch
 
 
-async def _known(held: Session, storage: Storage) -> tuple[str, Epoch | None, bool]:
-    """The run, the newest epoch of a copy, and whether the run goes on with that one. Raises CopyError where it may not."""
+async def _known(held: Session, storage: Storage) -> tuple[str, Epoch | None, list[str]]:
+    """The run, the newest epoch of a copy, and the tokens that the run knows of that. Raises CopyError if it may not go on."""
     metadata = held.store.metadata
     await metadata.initialize(__version__)
     run = str(await metadata.get("run_id"))
     newest = await in_thread(lambda: newest_epoch(storage))
     tokens = tokens_of(None if newest is None else await metadata.get(f"{KNOWN}{newest.copy}"))
-    return run, newest, await in_thread(lambda: check_may_go_on(storage, newest, run, tokens))
+    await in_thread(lambda: check_may_go_on(storage, newest, run, tokens))
+    return run, newest, tokens

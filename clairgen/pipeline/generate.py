@@ -204,11 +204,13 @@ async def _generate(
         )
         directory.save_config(config_yaml(config))
         # A command that is refused takes the copy from nobody, so all that may refuse it comes before.
-        copy = await held.stack.enter_async_context(keeping(held, storage, options.copy_every, stopping))
+        copy = await held.stack.enter_async_context(
+            keeping(held, storage, options.copy_every, stopping, limit.limit_usd)
+        )
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)
-        budget = await held.budget(limit.limit_usd, roles)
+        budget = await held.budget(limit.limit_usd, roles, copy.allowance)
         held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=limit.limit_usd)
         stopped_by: RunStoppedError | UserError | None = None
         batches = ""

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from clairgen.copies.epochs import newest_allowance
 from clairgen.copies.objects import Segment, segment_name, streams_of
 from clairgen.copies.restoring import restore
 from clairgen.copies.storage import FolderStorage, open_storage
 from clairgen.errors import COPY, REPLACED, CopyError, CopyStoppedError, ReplacedError, exit_code
-from clairgen.store import RunDirectory
+from clairgen.store import Call, RunDirectory, reading
 from tests.copies.kept import count_to, counted, shipping, take_snapshot
 
 
@@ -190,3 +191,36 @@ async def test_a_commit_larger_than_memory_may_hold_begins_a_new_stream(
     assert segment_name("00000001-0002", 1) in storage.names()
     restore(storage, RunDirectory(tmp_path / "restored"))
     assert await counted(tmp_path / "restored") == 5
+
+
+async def test_what_a_run_may_have_come_to_counts_as_spent_where_it_is_restored(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        await store.spending.reserve(Call(1, "target", 30))
+        await store.spending.settle(Call(1, "target", 30), 20)
+        take_snapshot(shipper)
+        assert newest_allowance(storage) == 0
+        for allowance in (100, 5 * 10**12, 7 * 10**12):
+            shipper.state_allowance(allowance)
+            assert newest_allowance(storage) == allowance
+        assert len(storage.names("allowances")) == 1
+    restored = restore(storage, RunDirectory(tmp_path / "restored"))
+    assert restored.sentence.endswith("; up to $7.0000 may have been spent after that, and count as spent")
+    async with reading(RunDirectory(tmp_path / "restored")) as store:
+        spent = await store.spending.total()
+    assert (spent.settled, spent.unsettled, spent.open_calls) == (20, 7 * 10**12 - 20, 1)
+
+
+async def test_who_keeps_a_copy_no_longer_may_not_spend_what_it_states(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (_, shipper):
+        take_snapshot(shipper)
+        shipper.state_allowance(5)
+        restore(storage, RunDirectory(tmp_path / "elsewhere"))
+        async with shipping(tmp_path / "elsewhere", storage) as (_, other):
+            with pytest.raises(ReplacedError):
+                shipper.state_allowance(9)
+            other.state_allowance(6)
+            with pytest.raises(ReplacedError):
+                shipper.state_allowance(10)
+    assert newest_allowance(storage) == 6

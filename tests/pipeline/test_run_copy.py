@@ -248,7 +248,7 @@ async def test_a_storage_that_hangs_stops_the_session_too(tmp_path: Path, monkey
 
 
 async def test_a_process_that_was_stopped_for_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clairgen.pipeline.run_copy._STOPPED_SECONDS", 0.7)
+    monkeypatch.setattr("clairgen.pipeline.copy_lag._STOPPED_SECONDS", 0.7)
     tasks, ahead = write_tasks(tmp_path / "tasks.jsonl", questions(20)), [0.0]
 
     def stopping(request: dict[str, Any]) -> Reply:
