@@ -1,6 +1,7 @@
 """Before a session keeps a copy of its run: a new run directory is restored from it, and the copy of this run taken over."""
 
 from pathlib import Path
+from typing import Final
 
 from clairgen.copies.epochs import (
     KNOWN,
@@ -17,20 +18,26 @@ from clairgen.copies.epochs import (
 )
 from clairgen.copies.restoring import is_restorable_into, restore
 from clairgen.copies.storage import FolderStorage, Storage, in_thread, open_storage
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, CopyError
 from clairgen.installed import __version__
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import Session
 from clairgen.store import RunDirectory, now
 
+_ADDRESS: Final = "copied to"  # metadata key of the address at which the run's copy was kept last
 
-async def storage_of(address: str | Path | None, directory: RunDirectory, progress: Progress) -> Storage | None:
+
+async def storage_of(
+    address: str | Path | None, directory: RunDirectory, progress: Progress, *, no_copy: bool
+) -> Storage | None:
     """The storage at an address, if there is one; a run that has no folder yet, or an empty one, is restored from a copy there.
 
-    Raises CopyError, RunError, and ConfigError as `open_storage` does.
+    Raises CopyError, RunError, and ConfigError as `open_storage` does, or if there is to be `no_copy` all the same.
     """
     if address is None:
         return None
+    if no_copy:
+        raise ConfigError(f"--copy-to {address} keeps a copy and --no-copy goes on without one; give one of the two")
     storage = open_storage(str(address))
     if isinstance(storage, FolderStorage):
         copy, run = storage.folder.resolve(), directory.path.resolve()
@@ -57,19 +64,22 @@ async def _restore_if_new(storage: Storage, directory: RunDirectory, progress: P
 
     sentence = await in_thread(work)
     progress.note(
-        f"restored {directory.path} from the copy at {storage.address}: {sentence}; what was asked and spent after that is not "
-        "known"
+        f"restored {directory.path} from the copy at {storage.address}: {sentence}; what was asked after that is not known"
     )
 
 
-async def check_copy(held: Session, storage: Storage | None) -> None:
-    """Note where a copy of the run stays behind; raise CopyError where this directory may not go on with the copy there is."""
+async def check_copy(held: Session, storage: Storage | None, *, no_copy: bool) -> None:
+    """Raise CopyError where this directory may not go on with the copy that there is, or has one and names none.
+
+    `no_copy` is whether the user wants to go on without it.
+    """
     if storage is not None:
         await _known(held, storage)
-    elif await held.store.metadata.with_prefix(KNOWN):
-        held.progress.note(
-            "this run has a copy, which this session does not bring up to date; with --copy-to it would, and would be refused "
-            "where another machine goes on with the run"
+    elif not no_copy and await held.store.metadata.with_prefix(KNOWN):
+        address = await held.store.metadata.get(_ADDRESS)
+        raise CopyError(
+            f"{held.directory.path} has a copy, from which another machine may have gone on with the run; give --copy-to "
+            f"{address} so that this is checked, or --no-copy to go on without the copy and perhaps pay twice"
         )
 
 
@@ -77,6 +87,7 @@ async def taken_over(held: Session, storage: Storage) -> Epoch:
     """Begin this session's epoch of a copy, once it is clear that this directory may go on with it. Raises CopyError."""
     run, newest, tokens = await _known(held, storage)
     epoch = next_epoch(newest, run, now())
+    await held.store.metadata.put(_ADDRESS, storage.address)
     # The token is on disk before the epoch is in the copy, so that after a kill in between this directory may go on.
     key, restored = f"{KNOWN}{epoch.copy}", [RESTORED] if RESTORED in tokens else []
     known = [newest.token] if newest is not None and newest.token in tokens else []

@@ -89,7 +89,8 @@ class Options:
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
     `limit` counts the tasks of all shards. With a `coordinator` the session keeps to its part of limits and of one budget over
     many machines, and `shard` may be one that the coordinator picks. `copy_to` is where a copy of the run is kept, brought up to
-    it every `copy_every` seconds; a folder that has no run yet is restored from it first. `jobs` is how many other processes
+    it every `copy_every` seconds; a folder that has no run yet is restored from it first. `no_copy` lets a run that has a copy go
+    on without it, although another machine may have gone on with the copy. `jobs` is how many other processes
     measure pairs at once where they come fast, 0 for none, None for one for each core but one.
     """
 
@@ -107,6 +108,7 @@ class Options:
     coordinator: CoordinatorAddress | None = None
     copy_to: Path | str | None = None
     copy_every: float = COPY_SECONDS
+    no_copy: bool = False
     jobs: int | None = None
 
 
@@ -165,7 +167,7 @@ async def _generate(
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
     directory = RunDirectory(run)
-    storage = await storage_of(options.copy_to, directory, progress)
+    storage = await storage_of(options.copy_to, directory, progress, no_copy=options.no_copy)
     of_group, named = named, named_alone(named, member)
     if named.names_one and not directory.database.exists():
         check_budget(roles)
@@ -179,7 +181,7 @@ async def _generate(
         drain_seconds=options.drain_seconds,
     ) as held:
         store, stopping = held.store, Stop(stop)
-        await check_copy(held, storage)
+        await check_copy(held, storage, no_copy=options.no_copy)
         shard = await shard_of_session(store, directory.path, named_part(options), config)
         if shard is not None and options.shard is None:
             progress.note(f"the run is shard {shard}, and goes on as that")

@@ -11,7 +11,15 @@ import pytest
 from clairgen import api
 from clairgen.copies.epochs import newest_epoch
 from clairgen.copies.storage import FolderStorage
-from clairgen.errors import ConfigError, CopyError, CopyStoppedError, DrainedError, RunError
+from clairgen.errors import (
+    USER,
+    ConfigError,
+    CopyError,
+    CopyStoppedError,
+    DrainedError,
+    RunError,
+    exit_code,
+)
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
@@ -170,12 +178,27 @@ async def test_a_command_that_is_refused_takes_the_copy_from_nobody(tmp_path: Pa
         assert (await shard("first", 1)).stopped_by is None
 
 
-async def test_a_session_without_the_copy_that_its_run_has_says_so(tmp_path: Path) -> None:
-    tasks, progress = write_tasks(tmp_path / "tasks.jsonl", questions(2)), Progress()
+async def test_a_run_that_has_a_copy_goes_on_without_it_only_if_that_is_wanted(tmp_path: Path) -> None:
+    tasks, run, copy = write_tasks(tmp_path / "tasks.jsonl", questions(3)), tmp_path / "run", tmp_path / "copy"
     async with ScriptedEndpoint(played) as endpoint:
-        await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy")
-        await generate(config(endpoint.url, tasks), tmp_path / "run", progress=progress)
-    assert [note for note in progress.notes if "has a copy, which this session does not bring up to date" in note]
+        await kept(endpoint.url, tasks, run, copy, limit=1)
+        for one in (run, tmp_path / "restored"):
+            if one != run:
+                assert (await clairgen("restore", copy, "--run", one)).code == 0
+            with pytest.raises(
+                CopyError, match=f"another machine may have gone on .* give --copy-to {copy} so that"
+            ) as raised:
+                await generate(config(endpoint.url, tasks), one)
+            assert exit_code(raised.value) == USER
+            assert len(endpoint.asked) == 3
+        with pytest.raises(ConfigError, match="--no-copy goes on without one; give one of the two"):
+            await generate(config(endpoint.url, tasks), run, Options(copy_to=copy, no_copy=True))
+        alone = await generate(config(endpoint.url, tasks), run, Options(no_copy=True, limit=2))
+        assert (alone.stopped_by, len(endpoint.asked)) == (None, 6)
+        await kept(endpoint.url, tasks, run, copy)
+        assert len(endpoint.asked) == 9
+    assert (await clairgen("restore", copy, "--run", tmp_path / "complete")).out.startswith("Restored")
+    assert len(await api.made_pairs(tmp_path / "complete", "clair")) == 3
 
 
 async def test_a_copy_that_something_else_deletes_from_is_not_called_complete_before_it_is(tmp_path: Path) -> None:
