@@ -144,7 +144,8 @@ def begin_epoch(storage: Storage, epoch: Epoch) -> None:
     # A reply that was lost makes the storage's own package try again, and find what it wrote.
     if not storage.create(name, epoch_object(epoch)) and epoch_of(storage.get(name)) != epoch:
         raise CopyError(
-            f"another process has just taken over the copy at {storage.address}; see that only one makes this run"
+            f"another process has just taken over the copy at {storage.address}, unless its storage lists late what is "
+            "written; see that only one process makes this run, and run the same command again"
         )
 
 

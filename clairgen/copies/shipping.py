@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.copies.epochs import Epoch, epoch_name, newest_allowance, newest_epoch
+from clairgen.copies.epochs import Epoch, epoch_name, epoch_of, newest_allowance, newest_epoch
 from clairgen.copies.objects import (
     ALLOWANCES,
     Segment,
@@ -102,11 +102,14 @@ class Shipper:
 
     def check_epoch(self) -> None:
         """Raise ReplacedError if another session keeps the copy by now, and CopyStoppedError if there is none of this run."""
+        own, after = (self._storage.get(epoch_name(self._epoch.number + further)) for further in (0, 1))
+        if after is None and epoch_of(own) == self._epoch:
+            return  # a listing might not have it yet
         try:
             newest = newest_epoch(self._storage)
         except NewerCopyError as error:
             raise ReplacedError(f"{error}, or go on where that one runs; this process stops asking") from error
-        if newest is None:
+        if newest is None or (newest.run == self._epoch.run and newest.number < self._epoch.number):
             raise CopyStoppedError(
                 f"the copy at {self._storage.address} was deleted while it was kept; nothing more is asked"
             )
@@ -115,7 +118,7 @@ class Shipper:
                 f"{self._storage.address} is the address of another run by now, of {newest.holder} since {newest.began_at}; "
                 "nothing more is asked: run the same command with an address of its own for --copy-to"
             )
-        if newest.number != self._epoch.number or newest.token != self._epoch.token:
+        if newest != self._epoch:
             raise ReplacedError(
                 f"the copy at {self._storage.address} is kept by {newest.holder} since {newest.began_at} and no longer by this "
                 "process, which stops asking; go on there"
@@ -178,10 +181,11 @@ class Shipper:
         names = set(self._storage.names(self._name))
         needed = {snapshot_name(self._name, self._base), *self._parts}
         needed |= {segment_name(self._name, number) for number in range(self._base + 1, self._number + 1)}
-        if gone := len(needed - names):
+        gone = [name for name in needed - names if self._storage.get(name) is None]  # a listing may be late
+        if gone:
             self._begin_stream()
             raise CopyError(
-                f"the copy at {self._storage.address} lacks {counted(gone, 'object')} of those written to it, so it is made "
+                f"the copy at {self._storage.address} lacks {counted(len(gone), 'object')} of those written to it, so it is made "
                 "again; see that nothing else deletes there"
             )
 

@@ -157,9 +157,8 @@ class RunCopy:
             awaited: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
             if self._snapshot is not None:
                 awaited.append(self._snapshot)
-            wait_seconds = max(due - self._clock(), _LEAST_WAIT_SECONDS)
-            if self.lag.is_failing:
-                wait_seconds = min(wait_seconds, _RETRY_SECONDS)
+            most_seconds = min(self._every, _RETRY_SECONDS) if self.lag.is_failing else self._every
+            wait_seconds = min(max(due - self._clock(), _LEAST_WAIT_SECONDS), most_seconds)
             await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
             awaited[0].cancel()
 

@@ -30,6 +30,7 @@ from tests.batch_provider import BatchProvider
 from tests.batch_trials import Trial
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
+from tests.copies.late_listing import LATE_SECONDS
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
@@ -214,6 +215,19 @@ async def test_a_copy_that_something_else_deletes_from_is_not_called_complete_be
     assert progress.notes[-1] == f"the copy at {copy} is complete"
     restored = await clairgen("restore", copy, "--run", tmp_path / "restored")
     assert "36 answers and 24 pairs" in restored.out, restored.err
+
+
+async def test_a_copy_on_a_storage_that_lists_late_is_kept_and_restored(tmp_path: Path) -> None:
+    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(12)), f"late://{tmp_path}/copy"
+    async with ScriptedEndpoint(slowly) as endpoint:
+        summary, progress = await kept(endpoint.url, tasks, tmp_path / "run", copy, limit=8)
+        assert (summary.stopped_by, progress.notes) == (None, [f"the copy at {copy} is complete"])
+        with pytest.raises(CopyError, match=r"another process has just taken over .* unless its storage lists late"):
+            await kept(endpoint.url, tasks, tmp_path / "too early", copy)
+        assert len(endpoint.asked) == 24
+        await asyncio.sleep(LATE_SECONDS)
+        summary, _ = await kept(endpoint.url, tasks, tmp_path / "other machine", copy)
+        assert (summary.stopped_by, len(endpoint.asked)) == (None, 36)
 
 
 async def test_a_storage_that_fails_is_said_and_stops_the_session_when_too_much_would_be_lost(
