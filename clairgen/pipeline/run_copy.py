@@ -154,13 +154,14 @@ class RunCopy:
             due = self._clock() + self._every
             await self._step()
             self._stepped.set()
-            awaited: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
-            if self._snapshot is not None:
-                awaited.append(self._snapshot)
             most_seconds = min(self._every, _RETRY_SECONDS) if self.lag.is_failing else self._every
             wait_seconds = min(max(due - self._clock(), _LEAST_WAIT_SECONDS), most_seconds)
-            await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
-            awaited[0].cancel()
+            woken = asyncio.ensure_future(self._wake.wait())
+            awaited = {woken} if self._snapshot is None else {woken, self._snapshot}
+            try:
+                await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                woken.cancel()
 
     async def close(self) -> None:
         """Close what follows the run, once the call to the storage that is under way is over or takes too long.
