@@ -15,13 +15,14 @@ from clairgen.copies.objects import (
     Segment,
     StreamNames,
     allowance_in,
+    allowance_name,
     facts_in,
     sealed,
     segment_name,
     streams_of,
 )
 from clairgen.copies.storage import Storage
-from clairgen.errors import CopyError, NewerCopyError
+from clairgen.errors import CopyError, CopyStoppedError, NewerCopyError, ReplacedError
 
 FORMAT: Final = 1
 """Of all that is in a copy. Raise it with any change after which an older clairgen would misread what a newer one wrote."""
@@ -147,6 +148,55 @@ def begin_epoch(storage: Storage, epoch: Epoch) -> None:
             f"another process has just taken over the copy at {storage.address}, unless its storage lists late what is "
             "written; see that only one process makes this run, and run the same command again"
         )
+
+
+class KeptEpoch:
+    """An epoch that this process keeps a copy in: whether it is still the newest, and what it states of the run's budget."""
+
+    def __init__(self, storage: Storage, epoch: Epoch) -> None:
+        self.storage = storage
+        self.epoch = epoch
+        self._allowance: int | None = None
+        self._allowances = 0
+
+    def check(self) -> None:
+        """Raise ReplacedError if another session keeps the copy by now, and CopyStoppedError if there is none of this run."""
+        own, after = (self.storage.get(epoch_name(self.epoch.number + further)) for further in (0, 1))
+        if after is None and epoch_of(own) == self.epoch:
+            return  # a listing might not have it yet
+        try:
+            newest = newest_epoch(self.storage)
+        except NewerCopyError as error:
+            raise ReplacedError(f"{error}, or go on where that one runs; this process stops asking") from error
+        if newest is None or (newest.run == self.epoch.run and newest.number < self.epoch.number):
+            raise CopyStoppedError(
+                f"the copy at {self.storage.address} was deleted while it was kept; nothing more is asked"
+            )
+        if newest.run != self.epoch.run:
+            raise CopyStoppedError(
+                f"{self.storage.address} is the address of another run by now, of {newest.holder} since {newest.began_at}; "
+                "nothing more is asked: run the same command with an address of its own for --copy-to"
+            )
+        if newest != self.epoch:
+            raise ReplacedError(
+                f"the copy at {self.storage.address} is kept by {newest.holder} since {newest.began_at} and no longer by this "
+                "process, which stops asking; go on there"
+            )
+
+    def state_allowance(self, allowance: int) -> None:
+        """Have the copy say that the run may have come to so much from now on, in picodollars.
+
+        Whoever takes the copy over while this returns counts that. Raises CopyError, and what `check` raises.
+        """
+        if self._allowance is None and newest_allowance(self.storage) == 0:
+            self._allowance = 0
+        if allowance == self._allowance:
+            return
+        self._allowances += 1
+        self.storage.put(allowance_name(self.epoch.number, self._allowances, allowance), b"")
+        self.check()  # whoever took the copy over before the statement may not have seen it
+        self._allowance = allowance
+        self.storage.delete(self.storage.names(ALLOWANCES)[:-1])
 
 
 def tokens_of(value: str | None) -> list[str]:

@@ -1,7 +1,7 @@
 """What the objects of a copy are called and hold, each with the checksum that tells a whole one from a torn one.
 
     epochs/00000003                              who keeps the copy: a new one for each session, the newest counts
-    allowances/00000003-000002-2500000000000     what the run may have come to by epoch 3, in picodollars: the newest counts
+    allowances/00000003-00000002-250000000000    what the run may have come to by epoch 3, in picodollars: the newest counts
     00000003-0001/segments/0000000017            pages and pieces of files that were committed since segment 16
     00000003-0001/snapshots/0000000012/0001      a part of the whole database, which has all of segment 12 at least
     00000003-0001/snapshots/0000000012/parts     the list of these parts, written last
@@ -26,7 +26,7 @@ _DIGEST: Final = 64
 _OBJECT: Final = re.compile(
     r"(?P<stream>\d{8}-\d{4})/(?P<kind>segments|snapshots)/(?P<number>\d{10})(/(?P<part>\d{4}|parts))?"
 )
-_ALLOWANCE: Final = re.compile(rf"{ALLOWANCES}/\d{{8}}-\d{{6}}-(?P<amount>\d{{1,18}})")
+_ALLOWANCE: Final = re.compile(rf"{ALLOWANCES}/\d{{8}}-\d{{8}}-(?P<amount>\d{{1,19}})")
 
 T = TypeVar("T")
 
@@ -181,7 +181,7 @@ def snapshot_name(stream: str, base: int, part: int | None = None) -> str:
 
 def allowance_name(epoch: int, number: int, amount: int) -> str:
     """The name of an object that says what a run may have come to, by an epoch's statement of that number."""
-    return f"{ALLOWANCES}/{epoch:08}-{number:06}-{amount}"
+    return f"{ALLOWANCES}/{epoch:08}-{number:08}-{amount}"
 
 
 def allowance_in(name: str) -> int | None:

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.copies.epochs import Epoch, epoch_name, epoch_of, newest_allowance, newest_epoch
+from clairgen.copies.epochs import KeptEpoch, epoch_name
 from clairgen.copies.objects import (
-    ALLOWANCES,
     Segment,
     SnapshotParts,
-    allowance_name,
     digest_of,
     needed_from,
     sealed,
@@ -25,8 +23,7 @@ from clairgen.copies.objects import (
     streams_of,
 )
 from clairgen.copies.small_files import SmallFiles
-from clairgen.copies.storage import Storage
-from clairgen.errors import CopyError, CopyStoppedError, NewerCopyError, ReplacedError
+from clairgen.errors import CopyError
 from clairgen.store import RunDirectory
 from clairgen.store.write_ahead_log import CommittedPages, LogFollower, LogGapError
 from clairgen.wording import counted
@@ -59,21 +56,20 @@ class UploadedSnapshot:
 
 
 class Shipper:
-    """Keeps one epoch of a copy. `is_restorable` says whether a snapshot and all that goes with it are there.
+    """Brings a copy up in the epoch that is `kept`. `is_restorable` says whether a snapshot and all that goes with it are there.
 
     `bytes_written` counts what was given to the storage.
     """
 
-    def __init__(self, run: RunDirectory, storage: Storage, epoch: Epoch, most_bytes: int = _SEGMENTS_BYTES) -> None:
+    def __init__(self, run: RunDirectory, kept: KeptEpoch, most_bytes: int = _SEGMENTS_BYTES) -> None:
         self._run = run
-        self._storage = storage
-        self._epoch = epoch
+        self.kept = kept
+        self._storage = kept.storage
+        self._epoch = kept.epoch
         self._most_bytes = most_bytes
         self._follower = LogFollower(run.database)
         self._files = SmallFiles(run.path)
         self._stream = 0
-        self._allowance: int | None = None
-        self._allowances = 0
         self.bytes_written = 0
         self._begin_stream()
 
@@ -93,51 +89,12 @@ class Shipper:
         return stream_name(self._epoch.number, self._stream)
 
     def ship(self) -> None:
-        """Bring the copy up to what is committed by now. Raises CopyError, and what `check_epoch` raises."""
-        self.check_epoch()
+        """Bring the copy up to what is committed by now. Raises CopyError, and what `KeptEpoch.check` raises."""
+        self.kept.check()
         try:
             self._ship()
         except LogGapError:
             self._begin_stream()
-
-    def check_epoch(self) -> None:
-        """Raise ReplacedError if another session keeps the copy by now, and CopyStoppedError if there is none of this run."""
-        own, after = (self._storage.get(epoch_name(self._epoch.number + further)) for further in (0, 1))
-        if after is None and epoch_of(own) == self._epoch:
-            return  # a listing might not have it yet
-        try:
-            newest = newest_epoch(self._storage)
-        except NewerCopyError as error:
-            raise ReplacedError(f"{error}, or go on where that one runs; this process stops asking") from error
-        if newest is None or (newest.run == self._epoch.run and newest.number < self._epoch.number):
-            raise CopyStoppedError(
-                f"the copy at {self._storage.address} was deleted while it was kept; nothing more is asked"
-            )
-        if newest.run != self._epoch.run:
-            raise CopyStoppedError(
-                f"{self._storage.address} is the address of another run by now, of {newest.holder} since {newest.began_at}; "
-                "nothing more is asked: run the same command with an address of its own for --copy-to"
-            )
-        if newest != self._epoch:
-            raise ReplacedError(
-                f"the copy at {self._storage.address} is kept by {newest.holder} since {newest.began_at} and no longer by this "
-                "process, which stops asking; go on there"
-            )
-
-    def state_allowance(self, allowance: int) -> None:
-        """Have the copy say that the run may have come to so much from now on, in picodollars.
-
-        Whoever takes the copy over while this returns counts that. Raises CopyError, and what `check_epoch` raises.
-        """
-        if self._allowance is None:
-            self._allowance = newest_allowance(self._storage)
-        if allowance == self._allowance:
-            return
-        self._allowances += 1
-        self._put(allowance_name(self._epoch.number, self._allowances, allowance), b"")
-        self.check_epoch()  # whoever took the copy over before the statement may not have seen it
-        self._allowance = allowance
-        self._storage.delete(self._storage.names(ALLOWANCES)[:-1])
 
     def _ship(self) -> None:
         self._send()

@@ -7,6 +7,7 @@ from clairgen.copies.epochs import (
     KNOWN,
     RESTORED,
     Epoch,
+    KeptEpoch,
     begin_epoch,
     check_may_go_on,
     holds_run,
@@ -83,7 +84,7 @@ async def check_copy(held: Session, storage: Storage | None, *, no_copy: bool) -
         )
 
 
-async def taken_over(held: Session, storage: Storage) -> Epoch:
+async def taken_over(held: Session, storage: Storage) -> KeptEpoch:
     """Begin this session's epoch of a copy, once it is clear that this directory may go on with it. Raises CopyError."""
     run, newest, tokens = await _known(held, storage)
     epoch = next_epoch(newest, run, now())
@@ -96,7 +97,7 @@ async def taken_over(held: Session, storage: Storage) -> Epoch:
     if restored:  # the session that was taken for lost may have gone on until now
         await held.store.spending.count_lost(await in_thread(lambda: newest_allowance(storage)))
         await held.store.metadata.put(key, tokens_text(*known, epoch.token))
-    return epoch
+    return KeptEpoch(storage, epoch)
 
 
 async def _known(held: Session, storage: Storage) -> tuple[str, Epoch | None, list[str]]:

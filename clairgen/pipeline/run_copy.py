@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from clairgen.config.prices import PICODOLLARS
+from clairgen.copies.epochs import KeptEpoch
 from clairgen.copies.shipping import Shipper, UploadedSnapshot
 from clairgen.copies.storage import Storage, in_thread
 from clairgen.errors import CopyError, CopyStoppedError, ReplacedError, RunStoppedError, StoreError, UserError
@@ -56,10 +57,9 @@ async def keeping(
         return
     epoch = await taken_over(held, storage)
     await held.store.leave_log()
-    shipper = Shipper(held.directory, storage, epoch)
-    kept = RunCopy(held, storage.address, shipper, every, stop, limit_usd)
+    kept = RunCopy(held, epoch, every, stop, limit_usd)
     held.progress.copy, held.store.copy.reached = kept.state, kept.reached
-    held.progress.log_event("copying", to=storage.address, every_seconds=every, epoch=epoch.number)
+    held.progress.log_event("copying", to=storage.address, every_seconds=every, epoch=epoch.epoch.number)
     keeping_up = asyncio.create_task(kept.keep_up(), name="copy")
     watching = asyncio.create_task(kept.lag.watch(stop), name="copy lag")
     try:
@@ -74,18 +74,16 @@ async def keeping(
 class RunCopy:
     """The copy of a run that a session keeps; `allowance` is what it lets a run with a budget spend."""
 
-    def __init__(
-        self, held: Session, address: str, shipper: Shipper, every: float, stop: Stop, limit_usd: float | None
-    ) -> None:
+    def __init__(self, held: Session, epoch: KeptEpoch, every: float, stop: Stop, limit_usd: float | None) -> None:
         self._held = held
-        self._address = address
-        self._shipper = shipper
+        self._address = epoch.storage.address
+        self._shipper = Shipper(held.directory, epoch)
         self._every = every
         self._stop = stop
         self._clock = held.runtime.clock
         self._wake = asyncio.Event()
         self._stepped = asyncio.Event()
-        self.lag = CopyLag(address, every, self._clock, held.progress)
+        self.lag = CopyLag(self._address, every, self._clock, held.progress)
         self.allowance = (
             None if limit_usd is None else CopyAllowance(int(limit_usd * PICODOLLARS), hurry=self._wake.set)
         )
@@ -216,7 +214,7 @@ class RunCopy:
             return
         allowance = self.allowance
         statement = 0 if allowance is None else allowance.next_statement()
-        await self._do(lambda: self._shipper.state_allowance(statement))
+        await self._do(lambda: self._shipper.kept.state_allowance(statement))
         if allowance is not None:
             allowance.state(statement)
 

@@ -201,7 +201,7 @@ async def test_what_a_run_may_have_come_to_counts_as_spent_where_it_is_restored(
         take_snapshot(shipper)
         assert newest_allowance(storage) == 0
         for allowance in (100, 5 * 10**12, 7 * 10**12):
-            shipper.state_allowance(allowance)
+            shipper.kept.state_allowance(allowance)
             assert newest_allowance(storage) == allowance
         assert len(storage.names("allowances")) == 1
     restored = restore(storage, RunDirectory(tmp_path / "restored"))
@@ -215,12 +215,12 @@ async def test_who_keeps_a_copy_no_longer_may_not_spend_what_it_states(tmp_path:
     storage = FolderStorage(tmp_path / "copy")
     async with shipping(tmp_path / "run", storage) as (_, shipper):
         take_snapshot(shipper)
-        shipper.state_allowance(5)
+        shipper.kept.state_allowance(5)
         restore(storage, RunDirectory(tmp_path / "elsewhere"))
         async with shipping(tmp_path / "elsewhere", storage) as (_, other):
             with pytest.raises(ReplacedError):
-                shipper.state_allowance(9)
-            other.state_allowance(6)
+                shipper.kept.state_allowance(9)
+            other.kept.state_allowance(6)
             with pytest.raises(ReplacedError):
-                shipper.state_allowance(10)
+                shipper.kept.state_allowance(10)
     assert newest_allowance(storage) == 6
