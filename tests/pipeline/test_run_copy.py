@@ -10,6 +10,7 @@ import pytest
 
 from clairgen import api
 from clairgen.copies.epochs import newest_epoch
+from clairgen.copies.objects import allowance_name
 from clairgen.copies.storage import FolderStorage
 from clairgen.errors import (
     USER,
@@ -215,6 +216,24 @@ async def test_a_copy_that_something_else_deletes_from_is_not_called_complete_be
     assert progress.notes[-1] == f"the copy at {copy} is complete"
     restored = await clairgen("restore", copy, "--run", tmp_path / "restored")
     assert "36 answers and 24 pairs" in restored.out, restored.err
+
+
+async def test_what_a_session_that_was_taken_for_lost_may_spend_until_it_notices_counts(tmp_path: Path) -> None:
+    tasks, copy, settings = write_tasks(tmp_path / "tasks.jsonl", questions(2)), tmp_path / "copy", tmp_path / "c.yaml"
+    price = {"price_per_million": {"input": 1, "output": 1}}
+    async with ScriptedEndpoint(played) as endpoint:
+        settings.write_text(config_text(endpoint.url, tasks, budget_usd=5, **dict.fromkeys(ROLES, price)))
+        command: list[str | Path] = ["generate", settings, "--copy-to", copy, "--run"]
+        assert (await clairgen(*command, tmp_path / "run", "--limit", "1")).code == 0
+        assert (await clairgen("restore", copy, "--run", tmp_path / "other")).code == 0
+        FolderStorage(copy).put(allowance_name(1, 99, 4 * 10**12), b"")  # as the older session does while it goes on
+        assert (await clairgen(*command, tmp_path / "other", "--limit", "1")).code == 0
+        assert (await api.status(tmp_path / "other")).spent.total == 4 * 10**12
+        for number in (1, 2):  # it counts once
+            assert (await clairgen(*command, tmp_path / "other", "--limit", f"{number}")).code == 0
+    spent = (await api.status(tmp_path / "other")).spent
+    assert 4 * 10**12 < spent.total < 4 * 10**12 + 10**9
+    assert spent.open_calls == 1
 
 
 async def test_a_copy_on_a_storage_that_lists_late_is_kept_and_restored(tmp_path: Path) -> None:
