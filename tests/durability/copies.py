@@ -8,6 +8,7 @@ With `--budget-usd` the server's own bill has to be within what the run counts a
 import argparse
 import asyncio
 import json
+import os
 import random
 import shutil
 import signal
@@ -79,7 +80,10 @@ async def trial(
             done = len(committed(run))
             shutil.rmtree(run, ignore_errors=True)  # it may not be there yet
             again.append(killed_at - begun)
-            say(f"killed after {again[-1]:.1f} s with {done:,} answers; sent again since the last kill: {lost[-1:]}\n")
+            say(f"killed after {again[-1]:.1f} s with {done:,} answers; sent again since the last kill: ")
+            say(
+                f"{sum(lost[-1:])}, answered at most {sum(lost_seconds[-1:]):.1f} s before it; load {os.getloadavg()[0]:.0f}\n"
+            )
         total, bill = len(endpoint.asked), sum(map(billed_usd, endpoint.asked))
         endpoint.script = played
         await generate(config(endpoint.url, source), folder / "whole")
