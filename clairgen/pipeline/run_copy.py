@@ -87,6 +87,7 @@ class RunCopy:
         self.allowance = (
             None if limit_usd is None else CopyAllowance(int(limit_usd * PICODOLLARS), hurry=self._wake.set)
         )
+        self._has_budget = limit_usd is not None
         self._checked: float | None = self._clock()
         self._ended_by: ReplacedError | CopyStoppedError | None = None
         self._is_complete = False
@@ -212,8 +213,11 @@ class RunCopy:
         """Let the run spend more, once the copy has the session's first state and says that more may be spent after it."""
         if self.lag.up_to is None:
             return
-        allowance = self.allowance
-        statement = 0 if allowance is None else allowance.next_statement()
+        allowance, statement = self.allowance, 0
+        if allowance is not None:
+            statement = allowance.next_statement()
+        elif self._has_budget:  # the session has ended
+            statement = (await self._held.store.spending.total()).total
         await self._do(lambda: self._shipper.kept.state_allowance(statement))
         if allowance is not None:
             allowance.state(statement)

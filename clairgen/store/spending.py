@@ -95,7 +95,8 @@ def lost_spending(allowed: int) -> Statement:
     """The statement after which a run counts at least so much as spent: what a lost session of it may have come to."""
     sql = (
         "INSERT INTO spending (id, role, max_cost, started_at) SELECT last + 1, ?, ? - spent, ? FROM "
-        "(SELECT coalesce(max(id), 0) AS last, CAST(total(coalesce(cost, max_cost)) AS INTEGER) AS spent FROM spending) "
+        "(SELECT coalesce(max(id), 0) AS last, CAST(total(cost) AS INTEGER) + "
+        "CAST(total(iif(cost IS NULL, max_cost, 0)) AS INTEGER) AS spent FROM spending) "
         "WHERE spent < ?"
     )
     return sql, (_LOST, allowed, now(), allowed)
