@@ -44,6 +44,14 @@ async def trial(
     source, settings = write_tasks(folder / "tasks.jsonl", questions(tasks)), folder / "config.yaml"
     copy = copy or str(folder / "copy")
     answered: dict[int, float] = {}  # when the last reply to a request was sent, by its seed
+    on_disk: dict[int, float] = {}  # the last kill at which its answer was on the disk that was lost
+    killed: list[float] = []
+
+    def lag_seconds(seed: int, at: float) -> float:
+        """How long before the kill that lost it a request was answered."""
+        last = on_disk.get(seed, 0.0)
+        return (last if last >= at else next((one for one in killed if one >= at), at)) - at
+
     lost_seconds: list[float] = []
     lost: list[int] = []
     again: list[float] = []
@@ -51,7 +59,6 @@ async def trial(
     async with ScriptedEndpoint(slowly) as endpoint:
         settings.write_text(config_text(endpoint.url, source, budget_usd=budget_usd, **ROLES))
         endpoint.on_sent = lambda request: answered.__setitem__(request["seed"], time.monotonic())
-        killed_at = 0.0
         for number in range(kills + 1):
             run = folder / f"machine-{number}"
             asked = len(endpoint.asked)
@@ -66,7 +73,9 @@ async def trial(
                     await asyncio.sleep(0.02)
                 await asyncio.sleep(random.uniform(0.5, 2.5 * every + 1))
                 code = None
-            repeated = [killed_at - before[r["seed"]] for r in endpoint.asked[asked:] if r["seed"] in before]
+            repeated = [
+                lag_seconds(r["seed"], before[r["seed"]]) for r in endpoint.asked[asked:] if r["seed"] in before
+            ]
             if number:
                 lost_seconds.append(max(repeated, default=0.0))
                 lost.append(len(repeated))
@@ -75,12 +84,13 @@ async def trial(
                 say(f"ended with {process.returncode}: {error}\n")
                 break
             process.send_signal(signal.SIGKILL)
-            killed_at = time.monotonic()
             await process.wait()
-            done = len(committed(run))
+            killed.append(time.monotonic())
+            done = committed(run)
+            on_disk.update(dict.fromkeys(done, killed[-1]))
             shutil.rmtree(run, ignore_errors=True)  # it may not be there yet
-            again.append(killed_at - begun)
-            say(f"killed after {again[-1]:.1f} s with {done:,} answers; sent again since the last kill: ")
+            again.append(killed[-1] - begun)
+            say(f"killed after {again[-1]:.1f} s with {len(done):,} answers; sent again since the last kill: ")
             say(
                 f"{sum(lost[-1:])}, answered at most {sum(lost_seconds[-1:]):.1f} s before it; load {os.getloadavg()[0]:.0f}\n"
             )
