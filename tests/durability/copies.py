@@ -50,7 +50,7 @@ async def trial(
     def lag_seconds(seed: int, at: float) -> float:
         """How long before the kill that lost it a request was answered."""
         last = on_disk.get(seed, 0.0)
-        return (last if last >= at else next((one for one in killed if one >= at), at)) - at
+        return (last if last >= at else next(one for one in killed if one >= at)) - at
 
     lost_seconds: list[float] = []
     lost: list[int] = []
@@ -85,6 +85,7 @@ async def trial(
                 break
             process.send_signal(signal.SIGKILL)
             await process.wait()
+            await endpoint.clients_gone()  # replies that were on their way are of before the kill
             killed.append(time.monotonic())
             done = committed(run)
             on_disk.update(dict.fromkeys(done, killed[-1]))
