@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from clairgen.errors import ClairgenError, DrainedError, InUseError, StoreError
+from clairgen.errors import ClairgenError, DetachedError, DrainedError, InUseError, StoreError
 from clairgen.folder_lock import check_unused
 from clairgen.inference.runtime import Runtime
 from clairgen.service.job_budget import NOTE_SECONDS, JobBudget
@@ -18,6 +18,7 @@ from clairgen.service.job_output import JobOutput
 from clairgen.service.job_requests import Request, request_of
 from clairgen.service.policy import Policy
 from clairgen.service.request_models import JobFolder
+from clairgen.service.waiting_jobs import WaitingJobs
 from clairgen.store import RunDirectory
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState
@@ -51,7 +52,9 @@ class Outcome:
 
     @classmethod
     def of(cls, sentence: str, stopped_by: ClairgenError | None, *, some_failed: bool) -> "Outcome":
-        """An outcome that says both what was done and what stopped it."""
+        """An outcome that says both what was done and what stopped it, or what it waits for."""
+        if isinstance(stopped_by, DetachedError):
+            return cls(f"waits: {stopped_by.batches}", stopped_by)
         if stopped_by is None or isinstance(stopped_by, DrainedError):
             return cls(sentence, stopped_by, some_failed)
         return cls(f"{stopped_by} ({sentence})", stopped_by, some_failed)
@@ -119,6 +122,7 @@ class Worker:
         self._root = policy.root
         self._lanes = lanes
         self._runtime = runtime
+        self._waiting = WaitingJobs(queue, self._root, runtime)
         self._exit_code = exit_code
         self._drain_seconds = drain_seconds
         self._budget = budget
@@ -154,8 +158,10 @@ class Worker:
                     await self._note_spent([active.job.run for active in self._active.values() if active.lane.is_here])
                     note_at = now
                 await self._begin_with_jobs(group)
+                await self._waiting.look(group)
                 await self._stop_cancelled()
                 await self._until_woken()
+            self._waiting.stop()
             for active in self._active.values():
                 active.stop.set()
             tasks = [active.task for active in self._active.values() if active.task is not None]
@@ -309,7 +315,10 @@ class Worker:
         return outcome
 
     async def _end(self, job: Job, outcome: Outcome) -> None:
-        """Commit how a job ended. What a drain stopped was cancelled, or is queued again for the next worker."""
+        """Commit how a job ended. What a drain stopped was cancelled, or is queued again for the next worker.
+
+        What is left in batches waits for them.
+        """
         if self._is_here(job):
             await self._note_spent([job.run])
         if isinstance(outcome.stopped_by, DrainedError):
@@ -318,6 +327,9 @@ class Worker:
                 sentence = "interrupted as the service ended; it goes on by itself"
                 await asyncio.to_thread(self._queue.put_back, job.id, sentence)
                 return
+        if isinstance(outcome.stopped_by, DetachedError):
+            await self._waiting.wait(job, outcome.sentence)
+            return
         error = outcome.stopped_by
         state, code = JobState.DONE, int(outcome.some_failed)
         if error is not None:

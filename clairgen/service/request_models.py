@@ -117,7 +117,7 @@ class GenerateRequest(RequestModel):
     accept_changes: Annotated[bool, Field(description="Go on with a configuration that changes the requests.")] = False
     reuse: Annotated[tuple[RunName, ...], Field(max_length=20, description="Runs whose answers are reused.")] = ()
     detach: Annotated[
-        bool, Field(description="End once all that is left waits in batches; resumed later, the job collects them.")
+        bool, Field(description="End once all that is left waits in batches, in place of waiting for them.")
     ] = False
     budget_usd: BudgetUsd = None
     no_budget: NoBudget = False
@@ -152,7 +152,7 @@ class GenerateRequest(RequestModel):
             drain_seconds=drain_seconds,
             budget_usd=self.budget_usd,
             no_budget=self.no_budget,
-            detach=self.detach,
+            detach=self.detach or "if-batches",
         )
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:

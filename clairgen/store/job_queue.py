@@ -4,7 +4,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError,
 from clairgen.store.service_database import ServiceDatabase
 
 _LONGEST_WAIT_SECONDS: Final = 60.0
+_LONGEST_LOOK_SECONDS: Final = 6 * 3600.0  # between two looks at the batches of a waiting job
 _MOST_PICODOLLARS: Final = 2**62
 _ACTIVE: Final = "('running', 'stopping')"
 _OVER: Final = "('done', 'failed', 'cancelled')"
@@ -22,7 +23,7 @@ _FOLDERS: Final = "(SELECT job.target UNION ALL SELECT value FROM json_each(job.
 _WAITS_FOR: Final = f"""
     CASE WHEN job.state = 'queued' THEN coalesce(
         (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN {_ACTIVE}),
-        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state = 'queued' AND o.id < job.id)
+        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN ('queued', 'waiting') AND o.id < job.id)
     ) END
 """
 
@@ -151,6 +152,45 @@ class JobQueue:
                 (sentence, self._clock() + min(seconds, _LONGEST_WAIT_SECONDS), now(), number),
             )
 
+    def wait_for_batches(self, number: int, sentence: str, seconds: float) -> None:
+        """Let a job that was begun with wait for its batches, which are to be looked at in `seconds`.
+
+        It is cancelled if that was asked for.
+        """
+        with self._writing():
+            self._connection.execute(
+                f"UPDATE jobs SET ended_at = CASE state WHEN 'stopping' THEN ? END, state = CASE state WHEN 'stopping' "
+                f"THEN 'cancelled' ELSE 'waiting' END, sentence = ?, not_before = ? WHERE id = ? AND state IN {_ACTIVE}",
+                (now(), sentence, self._look_at(seconds), number),
+            )
+
+    def to_look_at(self, most: int, besides: Collection[int]) -> list[Job]:
+        """The waiting jobs whose batches are to be looked at by now, `most` of them, the longest due first; not those `besides`."""
+        now_seconds = self._clock()
+        with self._reading():
+            # A time that lies further ahead is of a clock that was put back since.
+            found = self._jobs(
+                "job.state = 'waiting' AND job.not_before NOT BETWEEN ? AND ?",
+                (math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_LOOK_SECONDS),
+                "ORDER BY job.not_before",
+            )
+        return [job for job in found if job.id not in besides][:most]
+
+    def look_again(self, number: int, seconds: float) -> None:
+        """Nothing has come of the batches of a waiting job: they are to be looked at again in `seconds`."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET not_before = ? WHERE id = ? AND state = 'waiting'", (self._look_at(seconds), number)
+            )
+
+    def go_on(self, number: int) -> None:
+        """Queue a job that waits for batches."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET state = 'queued', not_before = 0, sentence = NULL WHERE id = ? AND state = 'waiting'",
+                (number,),
+            )
+
     def recover(self, committed: Callable[[Job], int | None], most_deaths: int) -> list[int]:
         """Queue again what a worker that is no more had begun with, as that worker's successor; the ids of those jobs.
 
@@ -186,27 +226,32 @@ class JobQueue:
         return sorted(queued)
 
     def cancel(self, number: int) -> Job | None:
-        """Cancel a queued job, or ask a running one to stop, and asked again, at once. Raises RunError for one that is over."""
+        """Cancel a queued or waiting job, or ask a running one to stop, and asked again, at once.
+
+        Raises RunError for one that is over.
+        """
         with self._writing():
             if not (found := self._jobs("job.id = ?", (number,))):
                 return None
             if found[0].state.is_over:
                 raise RunError(f"job {number} is {found[0].state} already")
             self._connection.execute(
-                "UPDATE jobs SET cancels = cancels + 1, ended_at = CASE state WHEN 'queued' THEN ? END, "
-                "sentence = CASE WHEN state <> 'queued' THEN sentence WHEN starts = 0 THEN 'cancelled before it began' "
+                f"UPDATE jobs SET cancels = cancels + 1, ended_at = CASE WHEN state IN {_ACTIVE} THEN NULL ELSE ? END, "
+                f"sentence = CASE WHEN state IN {_ACTIVE} THEN sentence WHEN state = 'waiting' THEN 'cancelled while its batches "
+                "go on at the provider; resume this job to collect what they have answered by then' "
+                "WHEN starts = 0 THEN 'cancelled before it began' "
                 "ELSE 'cancelled before it went on; everything committed is kept' END, "
-                "state = CASE state WHEN 'queued' THEN 'cancelled' ELSE 'stopping' END WHERE id = ?",
+                f"state = CASE WHEN state IN {_ACTIVE} THEN 'stopping' ELSE 'cancelled' END WHERE id = ?",
                 (now(), number),
             )
             return self._job(number)
 
     def resume(self, number: int, most_queued: int) -> Job | None:
-        """Queue a job again that is over. Raises RunError for one that is not, QueueFullError."""
+        """Queue a job again that is over, or one that waits for batches. Raises RunError for another one, QueueFullError."""
         with self._writing():
             if not (found := self._jobs("job.id = ?", (number,))):
                 return None
-            if not found[0].state.is_over:
+            if not (found[0].state.is_over or found[0].state is JobState.WAITING):
                 raise RunError(f"job {number} is {found[0].state}; it can be resumed when it is over")
             [(queued,)] = self._connection.execute("SELECT count(*) FROM jobs WHERE state = 'queued'")
             if queued >= most_queued:
@@ -313,6 +358,9 @@ class JobQueue:
             # A time that lies further ahead is of a clock that was put back since.
             (*verbs, deaths, math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_WAIT_SECONDS),
         ).fetchone()
+
+    def _look_at(self, seconds: float) -> float:
+        return self._clock() + min(seconds, _LONGEST_LOOK_SECONDS)
 
     def _submitted(self, submitted_by: str, key: str | None, request: str) -> Job | None:
         found = self._connection.execute(
