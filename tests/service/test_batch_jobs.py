@@ -10,12 +10,15 @@ from typing import Any
 import httpx
 
 from clairgen import api
+from clairgen.config.file import parse_config
 from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.generate import generate
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.waiting_jobs import WaitingJobs
 from clairgen.store.job_records import Job, JobState
 from tests.batch_provider import BatchProvider
 from tests.batch_trials import QUICK
+from tests.judges import JUDGE, likes_winners, playing
 from tests.runs import TARGET, config_text, played, questions, write_tasks
 from tests.scripted import Reply, refused
 from tests.service.served import job_when, queue_of, served_with_jobs
@@ -213,6 +216,32 @@ async def test_another_job_collects_the_batch_of_a_deleted_one(tmp_path: Path) -
             assert (await job_when(client, job["id"], "done", "failed"))["state"] == "done"
     assert (await api.status(root / "first")).statuses["clair"] == {"made": TASKS}
     assert (len(provider.batches), provider.paid_twice) == (1, {})
+
+
+async def test_advice_and_evaluations_wait_for_batches_too(tmp_path: Path) -> None:
+    root, tasks = folders(tmp_path, TASKS)
+    write_tasks(root / "sums.jsonl", [{"prompt": "What is 1 + 1?", "reference": 2, "id": "sum"}])
+    async with BatchProvider(playing(likes_winners)) as provider:
+        by_batch = {"delivery": "batch", "batch": QUICK | {"poll_seconds": 3600}, "timeout_seconds": 5}
+        models = {
+            name: {"model": model, "endpoints": [provider.url], "temperature": 0, "max_tokens": 100} | by_batch
+            for name, model in (("judge", JUDGE), ("target", TARGET))
+        }
+        text = config_text(provider.url, tasks, recipes=["clair"], judge=models["judge"])
+        await generate(parse_config(text), root / "first")
+        provider.states = ["in_progress"] * 999
+        async with served_with_jobs(root, provider.url, jobs=1) as client:
+            questions_job = {"verb": "evaluate questions", "run": "second", "questions": "sums.jsonl", "rule": "numeric"}
+            await submitted(client, {"verb": "advise", "run": "first"})
+            await submitted(client, questions_job | {"configuration": {"models": models}})
+            for number, count in ((1, f"{2 * TASKS} requests"), (2, "1 request")):
+                waiting = await job_when(client, number, "waiting", "done", "failed")
+                assert waiting["sentence"] == f"waits: 1 batch with {count} goes on at the provider"
+            provider.go_on()
+            ended = [await resumed(client, number, "done", "failed") for number in (1, 2)]
+            sentences = [(one["state"], one["sentence"].partition(" (")[0]) for one in ended]
+            assert sentences == [("done", "clair: not clear"), ("done", f"{TARGET}: 0.0%")]
+        assert (len(provider.bill), provider.paid_twice) == (2 * TASKS + 1, {})
 
 
 async def test_no_job_writes_batches_as_files(tmp_path: Path) -> None:
