@@ -17,10 +17,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from clairgen.errors import DetachedError
 from clairgen.pipeline.progress import Counters, Progress
 
 MAX_BYTES = 16 << 20
@@ -133,6 +134,10 @@ def session_after(last: Mapping[str, Any], counters: Counters | None, now: datet
     return LastSession(age.total_seconds() < _SILENT_SECONDS, None, counters)
 
 
+WAITS_FOR_BATCHES: Final = "waits for batches"
+"""The words of a run whose last session left its batches at a provider."""
+
+
 def session_words(session: LastSession | None) -> str:
     """Whether a run is running, or how its last session ended, as a sentence says it."""
     if session is None:
@@ -141,6 +146,8 @@ def session_words(session: LastSession | None) -> str:
         return "running"
     if session.ended is None:
         return "not running (its last session did not say how it ended: it was killed, or an error stopped it)"
+    if session.ended == DetachedError.__name__:
+        return WAITS_FOR_BATCHES
     return "ended" if session.ended == "done" else f"stopped ({session.ended})"
 
 

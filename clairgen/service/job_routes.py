@@ -30,8 +30,8 @@ class JobObject:
     """A job. `command` is the command line that does the same; `sentence` says how it ended, or why it waits.
 
     `waits_for` is the job that comes first, as it writes the same folder or one that this job needs. `next_look_at` is when the
-    batches of a waiting job are looked at. `starts` counts how often it was begun with, `cancels` how often it was cancelled since. `exit_code` is that of the command. `arguments` are null in a
-    list.
+    batches of a waiting job are looked at. `starts` counts how often it was begun with, `cancels` how often it was cancelled
+    since. `exit_code` is that of the command. `arguments` are null in a list.
     """
 
     id: int

@@ -54,7 +54,7 @@ class Outcome:
     def of(cls, sentence: str, stopped_by: ClairgenError | None, *, some_failed: bool) -> "Outcome":
         """An outcome that says both what was done and what stopped it, or what it waits for."""
         if isinstance(stopped_by, DetachedError):
-            return cls(f"waits: {stopped_by.batches}", stopped_by)
+            return cls(stopped_by.batches, stopped_by)
         if stopped_by is None or isinstance(stopped_by, DrainedError):
             return cls(sentence, stopped_by, some_failed)
         return cls(f"{stopped_by} ({sentence})", stopped_by, some_failed)

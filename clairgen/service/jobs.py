@@ -169,7 +169,7 @@ class Jobs:
         return request_of(job.verb, job.arguments).made(self._root, folder)
 
     async def cancel(self, number: int, grant: Grant) -> Job:
-        """Cancel a queued or waiting job; let a running one finish what is in flight; end one at once that was cancelled before."""
+        """Cancel a queued or waiting job; let a running one finish what is in flight; cancelled again, it ends at once."""
         require_run_scope(grant)
         found = _there(await asyncio.to_thread(self._required().cancel, number))
         self._wake()

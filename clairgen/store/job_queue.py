@@ -165,7 +165,7 @@ class JobQueue:
             )
 
     def to_look_at(self, most: int, besides: Collection[int]) -> list[Job]:
-        """The waiting jobs whose batches are to be looked at by now, `most` of them, the longest due first; not those `besides`."""
+        """At most so many waiting jobs whose batches are to be looked at by now, the longest due first; none of `besides`."""
         now_seconds = self._clock()
         with self._reading():
             # A time that lies further ahead is of a clock that was put back since.
@@ -237,8 +237,8 @@ class JobQueue:
                 raise RunError(f"job {number} is {found[0].state} already")
             self._connection.execute(
                 f"UPDATE jobs SET cancels = cancels + 1, ended_at = CASE WHEN state IN {_ACTIVE} THEN NULL ELSE ? END, "
-                f"sentence = CASE WHEN state IN {_ACTIVE} THEN sentence WHEN state = 'waiting' THEN 'cancelled while its batches "
-                "go on at the provider; resume this job to collect what they have answered by then' "
+                f"sentence = CASE WHEN state IN {_ACTIVE} THEN sentence WHEN state = 'waiting' "
+                "THEN 'its batches go on at the provider; resume this job to collect what they have answered' "
                 "WHEN starts = 0 THEN 'cancelled before it began' "
                 "ELSE 'cancelled before it went on; everything committed is kept' END, "
                 f"state = CASE WHEN state IN {_ACTIVE} THEN 'stopping' ELSE 'cancelled' END WHERE id = ?",

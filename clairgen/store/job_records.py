@@ -67,8 +67,8 @@ class Job:
 
     Times are in UTC. `starts` counts how often the worker began with it, `cancels` how often it was cancelled since, and
     `waits_for` is the job that comes first because it writes the same folder, or one that this job needs, if there is one.
-    `sentence` says how it ended, or why it waits; it goes on no earlier than `not_before`, in seconds since 1970. `deaths` counts how often in a row the worker ended while it ran, the last
-    time with `committed` on disk.
+    `sentence` says how it ended, or why it waits; it goes on no earlier than `not_before`, in seconds since 1970. `deaths` counts
+    how often in a row the worker ended while it ran, the last time with `committed` on disk.
     """
 
     id: int

@@ -1,4 +1,4 @@
-"""Jobs whose requests go by batch: they wait without a place, say so, are looked at in time, cancelled, resumed, and restarted."""
+"""Jobs whose requests go by batch: they wait without a place, say so, are looked at in time, cancelled and resumed."""
 
 import asyncio
 import json
@@ -43,11 +43,11 @@ def body(url: str, tasks: Path, run: str = "first", poll_seconds: float = 3600, 
     }
 
 
-async def left_waiting(root: Path, tasks: Path, provider: BatchProvider, **more: Any) -> None:
+async def left_waiting(root: Path, tasks: Path, provider: BatchProvider, poll_seconds: float = 3600) -> None:
     """Leave a job that waits for its batch in the queue of a root."""
     provider.states = ["in_progress"] * 9999
     async with served_with_jobs(root, provider.url) as client:
-        await submitted(client, body(provider.url, tasks, **more))
+        await submitted(client, body(provider.url, tasks, poll_seconds=poll_seconds))
         await job_when(client, 1, "waiting")
 
 
@@ -82,11 +82,11 @@ async def test_jobs_that_wait_for_batches_leave_their_place_to_others(tmp_path: 
             for number in (1, 2):
                 waiting = await job_when(client, number, "waiting", "done", "failed")
                 assert waiting["state"] == "waiting"
-                assert waiting["sentence"] == f"waits: 1 batch with {TASKS} requests goes on at the provider"
+                assert waiting["sentence"] == f"1 batch with {TASKS} requests goes on at the provider"
                 progress = waiting["progress"]
                 assert (progress["done"], progress["open_batches"], progress["requests_in_batches"]) == (0, 1, TASKS)
             page = (await client.get("/jobs/1")).text
-            assert "asked how far it is next at" in page and "Look now" in page
+            assert "looked at again at" in page and "Look now" in page
             assert 'clairgen_jobs{state="waiting"} 2.0' in (await client.get("/metrics")).text
             assert (await client.get("/api/jobs/4")).json()["waits_for"] == 1
             provider.go_on()
@@ -175,9 +175,8 @@ async def test_a_job_with_requests_to_send_keeps_its_place_and_says_which_batche
         provider.states = ["in_progress"] * 9999
         async with served_with_jobs(root, provider.url, jobs=1) as client:
             await submitted(client, body(provider.url, tasks))
-            while not ((job := await job_when(client, 1, "running"))["progress"] or {}).get("open_batches"):
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(1.5)
+            await job_when(client, 1, "running")
+            await asyncio.sleep(2.5)
             assert (await client.get("/api/jobs/1")).json()["state"] == "running"
             page = (await client.get("/jobs/1")).text
             assert "1 batch of its run, with 1 request, is open at the provider" in page
@@ -231,12 +230,17 @@ async def test_advice_and_evaluations_wait_for_batches_too(tmp_path: Path) -> No
         await generate(parse_config(text), root / "first")
         provider.states = ["in_progress"] * 999
         async with served_with_jobs(root, provider.url, jobs=1) as client:
-            questions_job = {"verb": "evaluate questions", "run": "second", "questions": "sums.jsonl", "rule": "numeric"}
+            questions_job = {
+                "verb": "evaluate questions",
+                "run": "second",
+                "questions": "sums.jsonl",
+                "rule": "numeric",
+            }
             await submitted(client, {"verb": "advise", "run": "first"})
             await submitted(client, questions_job | {"configuration": {"models": models}})
             for number, count in ((1, f"{2 * TASKS} requests"), (2, "1 request")):
                 waiting = await job_when(client, number, "waiting", "done", "failed")
-                assert waiting["sentence"] == f"waits: 1 batch with {count} goes on at the provider"
+                assert waiting["sentence"] == f"1 batch with {count} goes on at the provider"
             provider.go_on()
             ended = [await resumed(client, number, "done", "failed") for number in (1, 2)]
             sentences = [(one["state"], one["sentence"].partition(" (")[0]) for one in ended]

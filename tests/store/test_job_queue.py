@@ -283,7 +283,7 @@ def test_a_database_of_a_newer_version_or_a_damaged_one_is_refused(queue: JobQue
 def test_a_waiting_job_is_due_in_time_holds_up_its_run_and_is_not_a_dead_workers(
     queue: JobQueue, clock: FakeClock
 ) -> None:
-    first, second, other = submitted(queue), submitted(queue), submitted(queue, "other")
+    first, _, other = submitted(queue), submitted(queue), submitted(queue, "other")
     for job, seconds in ((first, 50), (other, 20)):
         queue.claim(["generate"])
         queue.wait_for_batches(job.id, "waits", seconds)
@@ -305,7 +305,7 @@ def test_a_waiting_job_is_due_in_time_holds_up_its_run_and_is_not_a_dead_workers
 
 def test_what_was_cancelled_in_time_does_not_wait(queue: JobQueue) -> None:
     running, waiting = submitted(queue), submitted(queue, "other")
-    for job in (running, waiting):
+    for _ in range(2):
         queue.claim(["generate"])
     queue.wait_for_batches(waiting.id, "waits", 10)
     for job in (running, waiting):
