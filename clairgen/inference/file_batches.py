@@ -154,7 +154,7 @@ class _Counted:
                 length, end = len(line), line
                 while not end.endswith(b"\n") and (piece := stream.readline(_LONG_BYTES)):
                     length, end = length + len(piece), piece
-                if not end.endswith(b"\n"):
+                if not (end.endswith(b"\n") or _is_object(line)):
                     break
                 self.read_bytes += length
                 self.last = end[-_COMPARED_BYTES:]
@@ -169,6 +169,11 @@ class _Counted:
             self.answered |= named
         if not named:
             self.others.add(hash(line))
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is a whole JSON object, though nothing follows it."""
+    return isinstance(parsed_json(line)[0], dict)
 
 
 def _is_answer(line: bytes) -> bool:

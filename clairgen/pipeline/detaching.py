@@ -109,21 +109,23 @@ async def look_at_batches(
         roles = batch_roles(of_batches, {}, records, directory, store, runtime, Progress())
         batches = [OpenBatch(one, roles[one.role].account) for one in records if one.duplicate_of is None]
         try:
-            for batch in batches:
-                if asks and await _has_news(batch):
-                    return None
+            if asks and await _have_news(batches):
+                return None
         finally:
             await close_services(roles)
     return min((batch.pause_seconds for batch in batches), default=None)
 
 
-async def _has_news(batch: OpenBatch) -> bool:
+async def _have_news(batches: Sequence[OpenBatch]) -> bool:
     try:
-        return await batch.has_news()
+        for batch in batches:
+            if await batch.has_news():
+                return True
     except UnusableEndpointError:  # a session says what to do
         return True
     except RetryableError:  # the provider fails for now
-        return False
+        pass
+    return False
 
 
 async def _leave_in_time(held: Session, ask: CompletionClient, stopping: Stop) -> None:

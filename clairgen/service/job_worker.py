@@ -122,7 +122,7 @@ class Worker:
         self._root = policy.root
         self._lanes = lanes
         self._runtime = runtime
-        self._waiting = WaitingJobs(queue, self._root, runtime)
+        self._waiting = WaitingJobs(queue, policy, runtime)
         self._exit_code = exit_code
         self._drain_seconds = drain_seconds
         self._budget = budget

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from clairgen.config.role import Role
@@ -9,8 +10,9 @@ from clairgen.errors import ClairgenError
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import models_in
 from clairgen.pipeline.detaching import look_at_batches
+from clairgen.service.job_requests import request_of
+from clairgen.service.policy import Policy
 from clairgen.service.request_models import JobFolder
-from clairgen.service.runs_root import RunsRoot
 from clairgen.store import RunDirectory
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job
@@ -18,14 +20,18 @@ from clairgen.store.job_records import Job
 _AT_ONCE: Final = 8
 _UNKNOWN_SECONDS: Final = 60.0
 """After which a job goes on whose batches cannot be looked at without it."""
+_RUN_IS_GONE: Final = (
+    "its run was deleted while batches were open; resume this job to make the run again from the beginning"
+)
 
 
 class WaitingJobs:
     """Looks at the batches of the waiting jobs of a queue as they are due: of several at once, since a provider may be slow."""
 
-    def __init__(self, queue: JobQueue, root: RunsRoot, runtime: Runtime) -> None:
+    def __init__(self, queue: JobQueue, policy: Policy, runtime: Runtime) -> None:
         self._queue = queue
-        self._root = root
+        self._policy = policy
+        self._root = policy.root
         self._runtime = runtime
         self._looks: dict[int, asyncio.Task[None]] = {}
 
@@ -50,24 +56,28 @@ class WaitingJobs:
 
     async def _look(self, job: Job) -> None:
         try:
-            seconds = await self._pause_seconds(job, asks=True)
+            if job.run is None or self._root.run(job.run) is None:
+                await asyncio.to_thread(self._queue.give_up, job.id, _RUN_IS_GONE)
+                return
+            try:
+                seconds = await self._pause_seconds(job, asks=True)
+            except Exception:  # noqa: BLE001 - the boundary of a job, which meets the same when it goes on, and says it
+                seconds = None
             if seconds is None:
                 await asyncio.to_thread(self._queue.go_on, job.id)
             else:
                 await asyncio.to_thread(self._queue.look_again, job.id, seconds)
-        except ClairgenError:  # the job meets it too, and says it
-            await asyncio.to_thread(self._queue.go_on, job.id)
         finally:
             del self._looks[job.id]
 
     async def _pause_seconds(self, job: Job, *, asks: bool) -> float | None:
-        """See `look_at_batches`. Raises ClairgenError."""
-        if job.run is None:
-            return None
-        models = await asyncio.to_thread(self._models, job, job.run)
-        return await look_at_batches(self._root.path / job.run, models, self._runtime, asks=asks)
+        """See `look_at_batches`. Raises ClairgenError, also for a job that may not be done any more."""
+        run = self._root.path / str(job.run)
+        models = await asyncio.to_thread(self._models, job, run)
+        return await look_at_batches(run, models, self._runtime, asks=asks)
 
-    def _models(self, job: Job, run: str) -> Mapping[str, Role]:
-        """The models that a job has, as far as it names none of its own those of its run. Raises ConfigError."""
-        files = (RunDirectory(self._root.path / run).config, JobFolder.of(self._root, job.id).config)
+    def _models(self, job: Job, run: Path) -> Mapping[str, Role]:
+        """The models that a job names, and those of its run where it names none of this name. Raises UserError."""
+        request_of(job.verb, job.arguments).prepared(self._policy)
+        files = (RunDirectory(run).config, JobFolder.of(self._root, job.id).config)
         return {name: role for file in files if file.exists() for name, role in models_in(file).items()}

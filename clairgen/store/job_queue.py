@@ -191,6 +191,14 @@ class JobQueue:
                 (number,),
             )
 
+    def give_up(self, number: int, sentence: str) -> None:
+        """A job that waits for batches has failed."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET state = 'failed', sentence = ?, ended_at = ? WHERE id = ? AND state = 'waiting'",
+                (sentence, now(), number),
+            )
+
     def recover(self, committed: Callable[[Job], int | None], most_deaths: int) -> list[int]:
         """Queue again what a worker that is no more had begun with, as that worker's successor; the ids of those jobs.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ from clairgen import api
 from clairgen.config.file import parse_config
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import generate
-from clairgen.service.runs_root import RunsRoot
 from clairgen.service.waiting_jobs import WaitingJobs
 from clairgen.store.job_records import Job, JobState
 from tests.batch_provider import BatchProvider
@@ -21,7 +21,7 @@ from tests.batch_trials import QUICK
 from tests.judges import JUDGE, likes_winners, playing
 from tests.runs import TARGET, config_text, played, questions, write_tasks
 from tests.scripted import Reply, refused
-from tests.service.served import job_when, queue_of, served_with_jobs
+from tests.service.served import job_when, policy_for, queue_of, served_with_jobs
 from tests.service.test_jobs import folders, submitted
 
 TASKS = 3
@@ -51,10 +51,10 @@ async def left_waiting(root: Path, tasks: Path, provider: BatchProvider, poll_se
         await job_when(client, 1, "waiting")
 
 
-async def look(root: Path, clock: Callable[[], float] = time.time) -> Job:
-    """Look at what is due, as a worker does; the first job then."""
+async def look(root: Path, *urls: str, clock: Callable[[], float] = time.time) -> Job:
+    """Look at what is due, as a worker does that may send requests to the addresses; the first job then."""
     with queue_of(root, clock) as queue:
-        waiting = WaitingJobs(queue, RunsRoot(root), Runtime(wall_clock=clock))
+        waiting = WaitingJobs(queue, policy_for(root, *urls), Runtime(wall_clock=clock))
         async with asyncio.TaskGroup() as group:
             await waiting.look(group)
         job = queue.job(1)
@@ -106,19 +106,21 @@ async def test_a_waiting_job_is_looked_at_in_longer_and_longer_pauses_and_not_so
     async with BatchProvider(played) as provider:
         await left_waiting(root, tasks, provider, poll_seconds=100)
         assert provider.calls[LOOKED_AT] == 1
-        pauses, job = list[float](), await look(root, clock)
+        pauses, job = list[float](), await look(root, provider.url, clock=clock)
         for looks in range(1, 7):
             pauses.append(job.not_before - clock())
             ahead += pauses[-1] - 5
-            assert (await look(root, clock)) == job
+            assert (await look(root, provider.url, clock=clock)) == job
             assert provider.calls[LOOKED_AT] == looks
             ahead += 5
-            job = await look(root, clock)
+            job = await look(root, provider.url, clock=clock)
             assert (job.state, provider.calls[LOOKED_AT]) == (JobState.WAITING, looks + 1)
         assert [round(one, -1) for one in pauses] == [100, 150, 230, 340, 510, 600]
         assert job.starts == 1  # no session began for any of them
         ahead -= 7 * 3600
-        assert (await look(root, clock)).not_before < job.not_before  # the clock was put back, so it is due
+        assert (
+            await look(root, provider.url, clock=clock)
+        ).not_before < job.not_before  # the clock was put back, so it is due
 
 
 async def test_a_waiting_job_waits_on_while_its_provider_fails_and_goes_on_to_say_what_is_wrong(tmp_path: Path) -> None:
@@ -129,10 +131,10 @@ async def test_a_waiting_job_waits_on_while_its_provider_fails_and_goes_on_to_sa
             [job] = queue.jobs()
             due = job.not_before
         provider.call = lambda _method, _path: refused(503, "overloaded")
-        waiting = await look(root, lambda: due + 1)
+        waiting = await look(root, provider.url, clock=lambda: due + 1)
         assert (waiting.state, waiting.not_before > due) == (JobState.WAITING, True)
         provider.call = lambda _method, _path: refused(404, "No such batch")
-        assert (await look(root, lambda: waiting.not_before + 1)).state == JobState.QUEUED
+        assert (await look(root, provider.url, clock=lambda: waiting.not_before + 1)).state == JobState.QUEUED
         async with served_with_jobs(root, provider.url) as client:
             failed = await job_when(client, 1, "failed", "done", "waiting")
             assert "is not found at" in failed["sentence"]
@@ -140,6 +142,28 @@ async def test_a_waiting_job_waits_on_while_its_provider_fails_and_goes_on_to_sa
             provider.go_on()
             assert (await resumed(client, 1, "done", "failed"))["state"] == "done"
         assert (len(provider.batches), provider.paid_twice) == (1, {})
+
+
+async def test_a_waiting_job_whose_run_is_gone_or_that_may_not_be_done_any_more_requests_nothing(
+    tmp_path: Path,
+) -> None:
+    root, tasks = folders(tmp_path, TASKS)
+    async with BatchProvider(played) as provider:
+        await left_waiting(root, tasks, provider)
+        later, before = time.time() + 4000, provider.calls.total()
+        assert (
+            await look(root, clock=lambda: later)
+        ).state == JobState.QUEUED  # to fail, as its endpoint is not allowed
+        async with served_with_jobs(root) as client:
+            assert "--allow-endpoint" in (await job_when(client, 1, "failed"))["sentence"]
+        await asyncio.to_thread(shutil.rmtree, root / "first")
+        with queue_of(root) as queue:
+            queue.resume(1, 100)
+            queue.claim(["generate"])
+            queue.wait_for_batches(1, "waits", 0)
+        gone = await look(root, provider.url)
+        assert (gone.state, str(gone.sentence).startswith("its run was deleted")) == (JobState.FAILED, True)
+        assert provider.calls.total() == before
 
 
 async def test_a_waiting_job_is_cancelled_at_once_and_resumed_while_its_batches_stay_there(tmp_path: Path) -> None:
