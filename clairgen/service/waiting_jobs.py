@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from clairgen.config.role import Role
-from clairgen.errors import ClairgenError
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import models_in
 from clairgen.pipeline.detaching import look_at_batches
@@ -48,10 +47,7 @@ class WaitingJobs:
 
     async def wait(self, job: Job, sentence: str) -> None:
         """Let a job that left its batches wait for them."""
-        try:
-            seconds = await self._pause_seconds(job, asks=False)
-        except ClairgenError:
-            seconds = None
+        seconds = await self._pause_seconds(job, asks=False)
         await asyncio.to_thread(self._queue.wait_for_batches, job.id, sentence, seconds or _UNKNOWN_SECONDS)
 
     async def _look(self, job: Job) -> None:
@@ -59,10 +55,7 @@ class WaitingJobs:
             if job.run is None or self._root.run(job.run) is None:
                 await asyncio.to_thread(self._queue.give_up, job.id, _RUN_IS_GONE)
                 return
-            try:
-                seconds = await self._pause_seconds(job, asks=True)
-            except Exception:  # noqa: BLE001 - the boundary of a job, which meets the same when it goes on, and says it
-                seconds = None
+            seconds = await self._pause_seconds(job, asks=True)
             if seconds is None:
                 await asyncio.to_thread(self._queue.go_on, job.id)
             else:
@@ -71,13 +64,19 @@ class WaitingJobs:
             del self._looks[job.id]
 
     async def _pause_seconds(self, job: Job, *, asks: bool) -> float | None:
-        """See `look_at_batches`. Raises ClairgenError, also for a job that may not be done any more."""
+        """See `look_at_batches`; None also where they cannot be looked at, which the job meets when it goes on, and says."""
         run = self._root.path / str(job.run)
-        models = await asyncio.to_thread(self._models, job, run)
-        return await look_at_batches(run, models, self._runtime, asks=asks)
+        try:
+            models = await asyncio.to_thread(self._models, job, run)
+            return await look_at_batches(run, models, self._runtime, asks=asks)
+        except Exception:  # noqa: BLE001 - at the boundary of a job: the others go on
+            return None
 
     def _models(self, job: Job, run: Path) -> Mapping[str, Role]:
-        """The models that a job names, and those of its run where it names none of this name. Raises UserError."""
+        """The models that a job names, and those of its run where it names none of this name.
+
+        Raises UserError, also for a job that may not be done any more.
+        """
         request_of(job.verb, job.arguments).prepared(self._policy)
         files = (RunDirectory(run).config, JobFolder.of(self._root, job.id).config)
         return {name: role for file in files if file.exists() for name, role in models_in(file).items()}

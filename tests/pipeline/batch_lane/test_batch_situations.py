@@ -346,7 +346,7 @@ async def test_a_batch_is_paid_at_the_price_of_its_time_whatever_price_and_tier_
         trial = Steady(tmp_path, provider)
         await trial.generate(Options(limit=3, detach=True))
         provider.go_on()
-        dearer = {"price_per_million": {"input": 1000, "output": 3000}, "service_tier": "flex"}
+        dearer: dict[str, Any] = {"price_per_million": {"input": 1000, "output": 3000}, "service_tier": "flex"}
         assert (await trial.generate(**dearer)).stopped_by is None
         await trial.check_pairs()
         each = (200 * 10 + 30 * 30) * 10**6
