@@ -29,7 +29,7 @@ from clairgen.store import BatchRecord, RunDirectory, Store, reading
 from clairgen.wording import counted
 
 Detach = bool | Literal["if-batches"]
-"""Whether a session leaves its batches; with `True` one that makes none is refused."""
+"""Whether a session leaves its batches. Of a session that makes none, True is refused."""
 
 _LOOK_SECONDS: Final = 0.25
 _LOOKS: Final = 4  # in a row that find the same, since a task between two requests waits for nothing

@@ -24,6 +24,8 @@ from pydantic import TypeAdapter, ValidationError
 from clairgen.errors import DetachedError
 from clairgen.pipeline.progress import Counters, Progress
 
+WAITS_FOR_BATCHES: Final = "waits for batches"
+"""The words of a run whose last session left its batches at a provider."""
 MAX_BYTES = 16 << 20
 _COUNT_SECONDS = 5.0
 _SILENT_SECONDS = 4 * _COUNT_SECONDS  # by then a process that is alive would have written something
@@ -132,10 +134,6 @@ def session_after(last: Mapping[str, Any], counters: Counters | None, now: datet
         return LastSession(False, str(last.get("stopped_by") or "done"), counters)
     age = now - datetime.datetime.fromisoformat(last["at"])
     return LastSession(age.total_seconds() < _SILENT_SECONDS, None, counters)
-
-
-WAITS_FOR_BATCHES: Final = "waits for batches"
-"""The words of a run whose last session left its batches at a provider."""
 
 
 def session_words(session: LastSession | None) -> str:

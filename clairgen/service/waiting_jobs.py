@@ -11,7 +11,7 @@ from clairgen.pipeline.batch_lane.batch_roles import models_in
 from clairgen.pipeline.detaching import look_at_batches
 from clairgen.service.job_requests import request_of
 from clairgen.service.policy import Policy
-from clairgen.service.request_models import JobFolder
+from clairgen.service.request_models import AdviseRequest, JobFolder
 from clairgen.store import RunDirectory
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job
@@ -73,10 +73,10 @@ class WaitingJobs:
             return None
 
     def _models(self, job: Job, run: Path) -> Mapping[str, Role]:
-        """The models that a job names, and those of its run where it names none of this name.
-
-        Raises UserError, also for a job that may not be done any more.
-        """
-        request_of(job.verb, job.arguments).prepared(self._policy)
-        files = (RunDirectory(run).config, JobFolder.of(self._root, job.id).config)
-        return {name: role for file in files if file.exists() for name, role in models_in(file).items()}
+        """The models of a job. Raises UserError, also for one that names what is not allowed any more."""
+        request = request_of(job.verb, job.arguments)
+        request.prepared(self._policy)
+        files = [JobFolder.of(self._root, job.id).config]
+        if isinstance(request, AdviseRequest):  # which has those of its run as well, and may have no others
+            files = [RunDirectory(run).config, *(file for file in files if file.exists())]
+        return {name: role for file in files for name, role in models_in(file).items()}

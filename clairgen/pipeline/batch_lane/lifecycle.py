@@ -130,8 +130,8 @@ class OpenBatch:
     @property
     def pause_seconds(self) -> float:
         """How long it is left alone between two looks by now: its age says how many pauses there were, each longer."""
-        settings, account = self.account.settings, self.account
-        return min(settings.poll_seconds + (_GROWTH - 1) * self._age_seconds, account.longest_poll_seconds)
+        age_seconds = max(0.0, self._age_seconds)  # a clock may have been put back
+        return min(self.account.settings.poll_seconds + (_GROWTH - 1) * age_seconds, self.account.longest_poll_seconds)
 
     @property
     def goes_on(self) -> bool:
