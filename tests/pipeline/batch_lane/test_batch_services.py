@@ -213,6 +213,8 @@ async def test_results_that_are_written_again_are_counted_again(tmp_path: Path) 
     named = [json.dumps({"custom_id": one, "response": {"status_code": 200}}) for one in trial_ids]
     assert await looked_at(*named[:3]) == ("in_progress", 3)
     assert await looked_at(named[0]) == ("in_progress", 1)
+    of_an_older_run = [json.dumps({"custom_id": f"{number:064x}", "response": {}}) for number in range(4, 8)]
+    assert await looked_at(*of_an_older_run) == ("in_progress", 0)
     assert await looked_at(named[0], named[1], "?", "", "?") == ("in_progress", 2)
     assert await looked_at(named[0], named[1], named[2], "?") == (
         "completed",
