@@ -176,7 +176,14 @@ class CopyStoppedError(RunStoppedError):
 
 
 class DetachedError(RunStoppedError):
-    """All that is left waits in batches at a provider, which go on without the run: continue it later to collect them."""
+    """All that is left waits in batches at a provider, which go on without the run: continue it later to collect them.
+
+    `batches` says which, in words.
+    """
+
+    def __init__(self, batches: str) -> None:
+        super().__init__(f"{batches}; run the same command later to collect what they have answered")
+        self.batches = batches
 
 
 class DrainedError(RunStoppedError):

@@ -30,7 +30,7 @@ from clairgen.pipeline.coordinated import (
     with_shard,
 )
 from clairgen.pipeline.copy_takeover import check_copy, storage_of
-from clairgen.pipeline.detaching import batches_that_go_on, check_detach, leaving, note_batches_of_others
+from clairgen.pipeline.detaching import Detach, batches_that_go_on, check_detach, leaving, note_batches_of_others
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
@@ -103,7 +103,7 @@ class Options:
     drain_seconds: float = DRAIN_SECONDS
     budget_usd: float | None = None
     no_budget: bool = False
-    detach: bool = False
+    detach: Detach = False
     shard: TaskShard | LeasedShard | None = None
     coordinator: CoordinatorAddress | None = None
     copy_to: Path | str | None = None

@@ -118,7 +118,7 @@ class GenerateRequest(RequestModel):
     no_copy: Annotated[bool, Field(description="Go on without the copy that the run has elsewhere.")] = False
     reuse: Annotated[tuple[RunName, ...], Field(max_length=20, description="Runs whose answers are reused.")] = ()
     detach: Annotated[
-        bool, Field(description="End once all that is left waits in batches; resumed later, the job collects them.")
+        bool, Field(description="End once all that is left waits in batches, in place of waiting for them.")
     ] = False
     budget_usd: BudgetUsd = None
     no_budget: NoBudget = False
@@ -154,7 +154,7 @@ class GenerateRequest(RequestModel):
             drain_seconds=drain_seconds,
             budget_usd=self.budget_usd,
             no_budget=self.no_budget,
-            detach=self.detach,
+            detach=self.detach or "if-batches",
         )
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
