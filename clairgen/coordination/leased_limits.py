@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from clairgen.coordination.wire import EndpointLimit, EndpointUse, RateShare
-from clairgen.inference.announced_limits import RateLimits
+from clairgen.inference.announced_limits import LONGEST_WAIT_SECONDS, RateLimits
 from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.factory import CountedAs
 from clairgen.inference.rate_limit import RateLimiter
@@ -117,7 +117,7 @@ class LeasedLimits:
                     in_flight=one.limits.in_flight,
                     waiting=one.limits.waiting,
                     pauses=pauses,
-                    pause_seconds=min(max(0.0, limiter.paused_until - now), 1e6) if pauses else 0.0,
+                    pause_seconds=min(max(0.0, limiter.paused_until - now), LONGEST_WAIT_SECONDS) if pauses else 0.0,
                     announced_requests_per_minute=announced.requests_per_minute,
                     announced_tokens_per_minute=announced.tokens_per_minute,
                     held=one.share if one.ends_at > now else None,

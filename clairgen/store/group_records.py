@@ -17,11 +17,12 @@ DONE: Final = "done"
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A group; `budget` is what all of its members together may cost, None without a limit."""
+    """A group; `budget` is what all of its members together may cost, None without a limit, `made_by` whose token began it."""
 
     name: str
     budget: int | None
     made_at: str
+    made_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,6 @@ def key_of(row: Row) -> tuple[str, ...]:
             return table, row.group_name, row.work, str(row.number)
 
 
-def new_group(name: str) -> GroupRow:
+def new_group(name: str, made_by: str = "") -> GroupRow:
     """The row of a group that is made now; a budget comes with its first member that names one."""
-    return GroupRow(name, None, now())
+    return GroupRow(name, None, now(), made_by)

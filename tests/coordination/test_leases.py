@@ -161,7 +161,7 @@ def test_members_that_want_all_have_equal_parts_soon_and_idle_ones_give_theirs_u
         for _ in range(count):
             for one in senders:
                 clock.seconds += 1
-                one.beat(waiting=one.uses == (1.0,))
+                one.beat(waiting=int(one.uses == (1.0,)))
 
     for one in senders:
         one.join()

@@ -19,12 +19,14 @@ from pathlib import Path
 import uvicorn
 
 from clairgen.service.app import service
+from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.held_connections import TimedConnection
 from clairgen.service.jobs import Jobs
 from clairgen.service.request_checks import allowed_hosts
 from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import read_tokens
+from clairgen.store.group_records import GroupRecords
 from tests.service.served import RUN, ids, job_when, made, policy_for, queue_of, rows, served_with_jobs
 
 OPTIONS = (
@@ -51,7 +53,7 @@ class Stored:
 
     def config(self) -> str:
         """The configuration of schemathesis that names it, except to what would delete it."""
-        everywhere: Parameters = {"path.run": "first", "path.pair": self.pair, "path.queue": "queue"}
+        everywhere: Parameters = {"path.run": "first", "path.pair": self.pair, "path.queue": "queue", "path.group": "g"}
         of_job: Parameters = {"path.job": self.job}
         at: dict[str, Parameters] = {
             "GET /api/compare": {"query.left": "first:imported", "query.right": "<b>second:imported"},
@@ -62,6 +64,7 @@ class Stored:
             "GET /api/jobs/{job}/files/{name}": {**of_job, "path.name": "report.html"},
             "PUT /api/uploads/{name}": {"path.name": "other.jsonl"},
             "DELETE /api/uploads/{name}": {"path.name": "other.jsonl"},
+            "POST /api/coordinator/groups/{group}/forget": {"path.group": "other"},
         }
         tables = [CHECKS, f"[parameters]\n{_lines(everywhere)}"]
         tables += [
@@ -99,7 +102,10 @@ def serving(root: Path) -> Iterator[int]:
     limits = Limits(10**9, 10**9, 10**6, 10**6)
     with queue_of(root) as queue:
         jobs = Jobs(policy_for(root), queue, most_queued=10**6, keep=10**6)
-        app = service(RunsRoot(root), tokens, allowed_hosts("127.0.0.1", []), limits=limits, jobs=jobs)
+        runs = RunsRoot(root)
+        coordinator = Coordinator(lambda: GroupRecords(runs.own_database))
+        hosts = allowed_hosts("127.0.0.1", [])
+        app = service(runs, tokens, hosts, limits=limits, jobs=jobs, coordinator=coordinator)
         config = uvicorn.Config(
             app, port=0, http=TimedConnection, lifespan="off", log_level="warning", access_log=False
         )

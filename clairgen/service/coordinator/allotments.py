@@ -10,21 +10,32 @@ from dataclasses import dataclass, replace
 from clairgen.coordination.wire import MOST, SHARD_SECONDS, MoneyGrant, MoneyUse
 from clairgen.store.group_records import MemberRow
 
+_FORMER_SESSIONS = 8  # of a run, whose messages may arrive late
 _SCARCE_SECONDS = 10.0  # for which all give back what they do not need, after one found too little
 
 
 @dataclass(slots=True)
 class RunAccount:
-    """A run of the group: `row` as it stands, and how much of its allotment is on disk; `seen_at` is when it last reported."""
+    """A run of the group: `row` as it stands, and how much of its allotment is on disk; `seen_at` is when it last reported.
+
+    `last` is the hash of the message with the row's sequence, None where a process before this one read it. `former` are the
+    last processes that worked on the run and do so no more.
+    """
 
     row: MemberRow
     on_disk: int
     seen_at: float
+    last: int | None = None
+    former: tuple[str, ...] = ()
 
     @property
     def counted(self) -> int:
         """What the run may have cost, or may still cost, in all."""
         return self.row.allotted + self.row.lost
+
+    def formers(self) -> tuple[str, ...]:
+        """The last processes that worked on the run, once the one that does now is replaced, or has ended."""
+        return (self.row.session, *self.former)[:_FORMER_SESSIONS] if self.row.session else self.former
 
 
 class Allotments:
@@ -58,14 +69,15 @@ class Allotments:
     def join(self, row: MemberRow) -> RunAccount:
         """A process begins with a run, whose disk says what it has spent; the same file as before has all that was spent.
 
-        In another file it is a copy, which may lack the latest: what the run was allotted beyond that may be spent.
+        In another file it is a copy, which may lack the latest: what the run was allotted beyond that may be spent. A file that
+        says less than the run reported was put back from a copy.
         """
-        known = self.accounts.get(row.run_id)
-        lost = 0
+        known, lost, former = self.accounts.get(row.run_id), 0, tuple[str, ...]()
         if known is not None:
-            unknown = 0 if known.row.location == row.location else max(0, known.row.allotted - row.spent)
-            lost = min(MOST, known.row.lost + unknown)
-        account = RunAccount(replace(row, allotted=row.spent, lost=lost), 0, self._clock())
+            counted = known.row.spent if known.row.location == row.location else known.row.allotted
+            lost = min(MOST, known.row.lost + max(0, counted - row.spent))
+            former = known.former if known.row.session == row.session else known.formers()
+        account = RunAccount(replace(row, allotted=row.spent, lost=lost), 0, self._clock(), former=former)
         self.accounts[row.run_id] = account
         return account
 
@@ -86,21 +98,22 @@ class Allotments:
             account.row = row = replace(row, allotted=row.allotted + max(0, more))
         return MoneyGrant(
             allotted=row.allotted,
-            others=self._others(account, silent) + row.lost,
+            others=min(MOST, self._others(account, silent) + row.lost),
             budget=self.budget,
-            silent=sum(one.counted - one.row.spent for one in silent),
+            silent=min(MOST, sum(one.counted - one.row.spent for one in silent)),
             scarce=self._clock() < self._scarce_until,
         )
 
     def leave(self, account: RunAccount, spent: int | None) -> None:
         """A process ends; what its run did not spend is free again, if it says how much that is."""
-        row = account.row
+        row, account.former = account.row, account.formers()
         settled = row.allotted if spent is None else spent
         account.row = replace(row, session="", spent=row.spent if spent is None else spent, allotted=settled)
 
     def free(self, account: RunAccount) -> int:
         """What a run held and has not reported as spent is free again, as somebody says who knows that nothing spends it."""
         row, freed = account.row, account.counted - account.row.spent
+        account.former = account.formers()
         account.row = replace(row, session="", allotted=row.spent, lost=0)
         return freed
 

@@ -21,6 +21,7 @@ from clairgen.coordination.wire import (
 from clairgen.service.answers import Answered
 from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.rendering import page
+from clairgen.service.request_checks import client_of
 from clairgen.service.runs import NotAllowedError
 
 GroupName = Annotated[str, Path(max_length=LONGEST_NAME, pattern=NAME, description="The name of the group.")]
@@ -81,12 +82,12 @@ def _for_members(coordinator: Coordinator | None) -> APIRouter:
     routes = APIRouter(prefix=API, default_response_class=Answered)
 
     @routes.post("/groups/{group}/claim", response_model=Claimed, summary="Ask for a shard")
-    async def claim_shard(group: GroupName, claim: Claim) -> Answered:
-        return Answered((await _required(coordinator).claim(group, claim)).model_dump())
+    async def claim_shard(request: Request, group: GroupName, claim: Claim) -> Answered:
+        return Answered((await _required(coordinator).claim(group, claim, client_of(request.scope))).model_dump())
 
     @routes.post("/groups/{group}/join", status_code=204, response_class=Response, summary="Begin to work on a run")
-    async def join_group(group: GroupName, join: Join) -> Response:
-        await _required(coordinator).join(group, join)
+    async def join_group(request: Request, group: GroupName, join: Join) -> Response:
+        await _required(coordinator).join(group, join, client_of(request.scope))
         return Response(status_code=204)
 
     @routes.post("/groups/{group}/beat", response_model=Granted, summary="Report, and be told what may be sent")

@@ -71,6 +71,12 @@ class LeasedEndpoint:
         self._paused_until = 0.0
         self._learned: tuple[float, float] | None = None  # requests per minute, and since when
 
+    def configure(self, limits: EndpointLimit) -> None:
+        """Other limits hold from now on; what was leased by the former ones counts until it ends."""
+        if any(getattr(self.limits, name) is None and getattr(limits, name) is not None for name in LIMITS):
+            self._quiet_until = max(self._quiet_until, self._clock() + RATE_SECONDS)  # what has no limit is not counted
+        self.limits = limits
+
     def granted(self, session: str, use: EndpointUse, seconds: float, acknowledged: int, number: int) -> RateShare:
         """What a member may send by its lease `number`, by its use in the last `seconds`; `acknowledged` is the lease it has."""
         now = self._clock()

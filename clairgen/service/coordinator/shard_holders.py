@@ -28,6 +28,12 @@ class ShardHolders:
         """How many shards anybody had."""
         return len(self._held)
 
+    @property
+    def are_held(self) -> bool:
+        """Whether a process holds one of them now."""
+        now = self._clock()
+        return any(one.row.state == HELD and one.ends_at > now for one in self._held.values())
+
     def may_add(self, claim: Claim) -> bool:
         """Whether a claim may be given a shard that nobody had."""
         if claim.number is not None:
