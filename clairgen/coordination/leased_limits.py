@@ -55,15 +55,20 @@ class _Leased:
 class LeasedLimits:
     """The limits of all endpoints that this process uses; those of `shared` ones are given by `apply`, lease by lease.
 
-    `joined` is called when an endpoint needs a first share.
+    Leases end by the `lease_clock`. `joined` is called when an endpoint needs a first share.
     """
 
     def __init__(
-        self, shared: Sequence[EndpointLimit], clock: Callable[[], float], joined: Callable[[], None] = lambda: None
+        self,
+        shared: Sequence[EndpointLimit],
+        clock: Callable[[], float],
+        lease_clock: Callable[[], float],
+        joined: Callable[[], None],
     ) -> None:
         self._joined = joined
         self._shared = {limit.endpoint: limit for limit in shared}
         self._clock = clock
+        self._lease_clock = lease_clock
         self._own: dict[str, EndpointLimits] = {}
         self._leased: dict[str, _Leased] = {}
         self._holds_until = math.inf
@@ -72,7 +77,7 @@ class LeasedLimits:
         """See `LimitsInCommon`. A server that is named and has registered, or that comes back, is one endpoint."""
         configured = ConfiguredLimits.of_all(roles)
         if (limits := self._known(str(key))) is None:
-            limits = configured.limits(self._clock)
+            limits = configured.limits(self._clock, self._lease_clock)
             if (shared := self._shared.get(str(key))) is None:
                 self._own[str(key)] = limits
                 limits.open_until(self._holds_until)
@@ -102,7 +107,7 @@ class LeasedLimits:
 
     def uses(self) -> list[EndpointUse]:
         """What was sent since the last report that arrived, see `reported`."""
-        now, found = self._clock(), []
+        now, leased_now, found = self._clock(), self._lease_clock(), []
         for name, one in self._leased.items():
             limiter = one.limits.rate_limiter
             requests, tokens, pauses = (
@@ -120,7 +125,7 @@ class LeasedLimits:
                     pause_seconds=min(max(0.0, limiter.paused_until - now), LONGEST_WAIT_SECONDS) if pauses else 0.0,
                     announced_requests_per_minute=announced.requests_per_minute,
                     announced_tokens_per_minute=announced.tokens_per_minute,
-                    held=one.share if one.ends_at > now else None,
+                    held=one.share if one.ends_at > leased_now else None,
                 )
             )
         return found

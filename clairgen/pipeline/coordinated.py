@@ -58,7 +58,7 @@ async def coordinated(
             CoordinatorClient(transport, address, group),
             group,
             address.url,
-            Surroundings(runtime.clock, runtime.sleep, note, stop),
+            Surroundings(runtime.clock, runtime.lease_clock, runtime.sleep, note, stop),
             max((role.patience_seconds for role in roles.values()), default=0.0),
             limits_in_words(configured_limits(roles)),
             models=tuple({role.model for role in roles.values() if REGISTERED in role.endpoints}),

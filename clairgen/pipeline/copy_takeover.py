@@ -5,8 +5,9 @@ from pathlib import Path
 from clairgen.copies.epochs import KNOWN, begin_epoch, newest_epoch, next_epoch, tokens_of, tokens_text
 from clairgen.copies.objects import Epoch
 from clairgen.copies.restoring import check_may_go_on, holds_run, is_restorable_into, restore
-from clairgen.copies.storage import FolderStorage, Storage, in_thread, open_storage
+from clairgen.copies.storage import FolderStorage, Storage, open_storage
 from clairgen.errors import ConfigError
+from clairgen.hanging_calls import in_thread
 from clairgen.installed import __version__
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import Session

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from clairgen.copies.shipping import Shipper, UploadedSnapshot
-from clairgen.copies.storage import Storage, in_thread
+from clairgen.copies.storage import Storage
 from clairgen.errors import (
     CopyError,
     CopyStoppedError,
@@ -20,6 +20,7 @@ from clairgen.errors import (
     StoreError,
     UserError,
 )
+from clairgen.hanging_calls import in_thread
 from clairgen.pipeline.copy_takeover import taken_over
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import CopyState

@@ -56,7 +56,10 @@ class Coordinated:
         """The surroundings of a member, which finds no service while it `is_cut_off`."""
         if clock is not None:
             return Runtime(
-                transport=lambda note: _To(self, open_transport(note), is_cut_off), clock=clock, sleep=clock.sleep
+                transport=lambda note: _To(self, open_transport(note), is_cut_off),
+                clock=clock,
+                lease_clock=clock,
+                sleep=clock.sleep,
             )
         return Runtime(
             transport=lambda note: _To(self, open_transport(note), is_cut_off),

@@ -1,6 +1,7 @@
 """A member keeps to its leases by its own clock, whatever becomes of the coordinator; time passes as it sleeps."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Process:
     clock: FakeClock
     patience: float = 60.0
     is_cut_off: bool = False
+    suspended_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -40,11 +42,15 @@ class Process:
     async def member(self, address: CoordinatorAddress = AT) -> AsyncIterator[Membership]:
         """The membership, with its endpoint open."""
         transport = self.served.runtime(self.clock, lambda: self.is_cut_off).transport(self.notes.append)
-        around = Surroundings(self.clock, self.clock.sleep, self.notes.append, self.stop)
+        around = Surroundings(self.clock, self.lease_clock, self.clock.sleep, self.notes.append, self.stop)
         client = CoordinatorClient(transport, address, "g")
         async with Membership(client, "g", address.url, around, self.patience, [PAID]) as member:
             yield member
         await transport.close()
+
+    def lease_clock(self) -> float:
+        """Seconds, also those in which the machine was suspended."""
+        return self.clock() + self.suspended_seconds
 
     def limits_of(self, member: Membership) -> EndpointLimits:
         """The limits of the endpoint that is paid for, of which somebody waits for a part."""
@@ -90,6 +96,24 @@ async def test_a_share_ends_by_the_members_own_clock_while_it_is_cut_off_and_is_
     [group] = (await served.http.get("/api/coordinator")).json()
     assert group["members"][0]["state"] == "ended"
     assert group["endpoints"][0]["leased"] == {"requests_per_minute": 0}
+
+
+async def test_a_machine_that_was_suspended_sends_nothing_by_a_lease_that_has_ended_and_keeps_its_patience(
+    served: Coordinated, clock: FakeClock
+) -> None:
+    process = Process(served, clock, patience=30)
+    async with process.member() as member:
+        await member.join("r", "run", "here", 0, None)
+        limits = process.limits_of(member)
+        await process.until(lambda: not limits.rate_limiter.is_closed)
+        process.is_cut_off, process.suspended_seconds = True, 3600  # as the network is while a machine wakes
+        assert limits.rate_limiter.is_closed
+        assert limits.permit_at() == math.inf
+        at = clock()
+        await process.until(lambda: clock() > at + RATE_SECONDS)
+        assert not process.stop.is_set()
+        process.is_cut_off = False
+        await process.until(lambda: not limits.rate_limiter.is_closed)
 
 
 async def test_a_server_that_is_named_and_has_registered_has_one_share(served: Coordinated, clock: FakeClock) -> None:
