@@ -31,6 +31,7 @@ OPERATOR_VARIABLES: Final = ("CLAIRGEN_TOKEN_RUN", "CLAIRGEN_TOKEN_REVIEW", "CLA
 """The same for whoever looks after groups."""
 _TIMEOUTS: Final = Timeouts(connect=2.0, first_byte=4.0, total=4.0)
 _LATER: Final = (408, 429)
+_NO_SERVICE: Final = "its answer cannot be read; is it a clairgen service of this version?"
 _GONE: Final = 410
 _NAME: Final = lazy_pattern(NAME)
 _Answer = TypeVar("_Answer", bound=Wire)
@@ -108,10 +109,14 @@ class CoordinatorClient:
 
     async def overview(self) -> list[dict[str, Any]]:
         """All groups, as `Group.overview` of the service has them."""
-        found: list[dict[str, Any]] = json.loads(
-            (await self._answer(self._transport.get(self._base, self._headers, _TIMEOUTS))).body
-        )
-        return found
+        body = (await self._answer(self._transport.get(self._base, self._headers, _TIMEOUTS))).body
+        try:
+            found: list[dict[str, Any]] = json.loads(body)
+            if isinstance(found, list) and all("group" in one for one in found):
+                return found
+        except (ValueError, TypeError):
+            pass
+        raise SilentError(_NO_SERVICE)
 
     async def free(self, run_id: str) -> float:
         """Free what a run holds that nothing will spend; how many dollars that were."""
@@ -120,9 +125,9 @@ class CoordinatorClient:
         ]
         return freed
 
-    async def forget(self) -> None:
-        """Forget the group."""
-        await self._post(f"{self._group}/forget")
+    async def forget(self, group: str) -> None:
+        """Forget a group."""
+        await self._post(f"{self._base}/groups/{quote(group)}/forget")
 
     async def _post(self, url: str, message: Wire | None = None) -> Response:
         body = b"{}" if message is None else message.model_dump_json(exclude_none=True).encode()
@@ -147,7 +152,7 @@ def _read(response: Response, kind: type[_Answer]) -> _Answer:
     try:
         return kind.model_validate_json(response.body)
     except ValidationError as error:
-        raise SilentError("its answer cannot be read; is it a clairgen service of this version?") from error
+        raise SilentError(_NO_SERVICE) from error
 
 
 def _sentence(response: Response) -> str:

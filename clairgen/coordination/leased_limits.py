@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from clairgen.coordination.wire import EndpointLimit, EndpointUse, RateShare
+from clairgen.errors import ConfigError
 from clairgen.inference.announced_limits import LONGEST_WAIT_SECONDS, RateLimits
 from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.factory import CountedAs
@@ -15,6 +18,7 @@ from clairgen.inference.shared_limits import ConfiguredLimits, Member
 
 _THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 _LEAST_PER_MINUTE: Final = 0.01
+_LEAST_PART: Final = 0.001  # of a limit that is so low that members have less than that
 _SAME: Final = 0.01  # a share that rose by less is the same
 
 
@@ -22,17 +26,27 @@ def limits_in_words(configured: Mapping[CountedAs, ConfiguredLimits]) -> list[En
     """What a configuration says of the endpoints that are shared with other machines.
 
     An address of this machine is another server on each machine, unless it has a rate limit: a server of one's own has none.
+    Raises ConfigError for limits beyond what a coordinator divides.
     """
-    return [
-        EndpointLimit(
-            endpoint=str(key),
-            requests_per_minute=limits.rate.requests_per_minute,
-            tokens_per_minute=limits.rate.tokens_per_minute,
-            concurrency=limits.concurrency,
-        )
-        for key, limits in configured.items()
-        if limits.rate != RateLimits() or urlsplit(key.url).hostname not in _THIS_MACHINE
-    ]
+    found = []
+    for key, limits in configured.items():
+        if limits.rate == RateLimits() and urlsplit(key.url).hostname in _THIS_MACHINE:
+            continue
+        try:
+            found.append(
+                EndpointLimit(
+                    endpoint=str(key),
+                    requests_per_minute=limits.rate.requests_per_minute,
+                    tokens_per_minute=limits.rate.tokens_per_minute,
+                    concurrency=limits.concurrency,
+                )
+            )
+        except ValidationError as error:
+            [fault, *_] = error.errors()
+            raise ConfigError(
+                f"no coordinator can divide {fault['loc'][0]} of {str(key)[:200]}: {fault['msg']}; leave out a limit that is none"
+            ) from error
+    return found
 
 
 @dataclass(slots=True)
@@ -145,7 +159,9 @@ class LeasedLimits:
             one.share, one.ends_at = share, ends_at
             if share.pause_seconds:
                 one.limits.rate_limiter.pause(share.pause_seconds)
-            if not _is_nothing(share) and (one.permits is None or not _is_about(one.permits, share)):
+            if not _is_nothing(share, one.configured.rate) and (
+                one.permits is None or not _is_about(one.permits, share)
+            ):
                 self._configure(one, share)
                 one.permits = share
             self._open(one)
@@ -165,7 +181,7 @@ class LeasedLimits:
         share = one.share
         if share is None:
             ends_at = -math.inf if one.is_limited else math.inf
-        elif _is_nothing(share):
+        elif _is_nothing(share, one.configured.rate):
             ends_at = -math.inf
         else:
             ends_at = one.ends_at if _has_limit(share) else math.inf
@@ -180,10 +196,16 @@ def _has_limit(limit: EndpointLimit | RateShare) -> bool:
     return _values(limit) != (None, None, None)
 
 
-def _is_nothing(share: RateShare) -> bool:
-    """Whether nothing can be sent with it."""
-    *rates, slots = _values(share)
-    return slots == 0 or any(rate is not None and rate < _LEAST_PER_MINUTE for rate in rates)
+def _is_nothing(share: RateShare, whole: RateLimits) -> bool:
+    """Whether nothing can be sent with a share, or next to nothing of what all have."""
+    pairs = (
+        (share.requests_per_minute, whole.requests_per_minute),
+        (share.tokens_per_minute, whole.tokens_per_minute),
+    )
+    return share.concurrency == 0 or any(
+        part is not None and part < min(_LEAST_PER_MINUTE, math.inf if all_of_it is None else _LEAST_PART * all_of_it)
+        for part, all_of_it in pairs
+    )
 
 
 def _values(limit: EndpointLimit | RateShare) -> tuple[float | None, float | None, int | None]:
