@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from clairgen.coordination.wire import (
     API,
@@ -111,12 +111,12 @@ class CoordinatorClient:
         """All groups, as `Group.overview` of the service has them."""
         body = (await self._answer(self._transport.get(self._base, self._headers, _TIMEOUTS))).body
         try:
-            found: list[dict[str, Any]] = json.loads(body)
-            if isinstance(found, list) and all("group" in one for one in found):
-                return found
-        except (ValueError, TypeError):
-            pass
-        raise SilentError(_NO_SERVICE)
+            found = TypeAdapter(list[dict[str, Any]]).validate_json(body)
+        except ValidationError as error:
+            raise SilentError(_NO_SERVICE) from error
+        if not all("group" in one for one in found):
+            raise SilentError(_NO_SERVICE)
+        return found
 
     async def free(self, run_id: str) -> float:
         """Free what a run holds that nothing will spend; how many dollars that were."""

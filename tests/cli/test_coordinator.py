@@ -71,7 +71,7 @@ async def test_groups_are_shown_with_members_money_limits_and_shards() -> None:
         assert json.loads(as_json.out) == [GROUP]
         assert (await clairgen("coordinator", url, "--group", "other")).out == "No group of this name.\n"
         freed = await clairgen("coordinator", url, "--group", "first", "--free", "r-1")
-        assert freed.out.startswith("$0.5000 are free again for the group first. A process of that run which is alive and cut off")
+        assert freed.out.startswith("$0.5000 are free again for the group first. A process of that run which is alive")
         assert service.path == "/api/coordinator/groups/first/runs/r-1/free"
         service.script = lambda _: Reply(json.dumps({"detail": "the run r-1 is at work"}).encode(), 409)
         kept = await clairgen("coordinator", url, "--group", "first", "--free", "r-1")

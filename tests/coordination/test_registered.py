@@ -185,14 +185,19 @@ async def test_servers_of_one_folder_are_found_while_another_one_hangs() -> None
 async def test_a_server_stops_announcing_itself_at_once_while_its_folder_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release, stop = threading.Event(), asyncio.Event()
-    monkeypatch.setattr(announcing, "write_whole", lambda *_: (release.set(), time.sleep(60)))
+    is_writing, stop = threading.Event(), asyncio.Event()
+
+    def write_on_a_disk_that_hangs(*_: object) -> None:
+        is_writing.set()
+        time.sleep(60)
+
+    monkeypatch.setattr(announcing, "write_whole", write_on_a_disk_that_hangs)
     async with ScriptedEndpoint(played) as endpoint:
         endpoint.page = lambda _: Reply(b"", 200)
         transport = Coordinated(tmp_path / "unused").runtime().transport(lambda _: None)
         server, folder = ModelServer(model=TARGET, url=endpoint.url), RegistryFolder(tmp_path / "servers")
         keeping = asyncio.create_task(keep_announced(server, folder, transport, stop, lambda _: None))
-        while not release.is_set():  # noqa: ASYNC110 - of a thread
+        while not is_writing.is_set():  # noqa: ASYNC110 - of a thread
             await asyncio.sleep(0.01)
         stop.set()
         async with asyncio.timeout(5):
