@@ -42,7 +42,7 @@ class MemberRow:
 
     `run` is its name for people, `location` where its database is, `session` the process that works on it and `sequence` the last
     of that one's messages. It may cost `allotted`, of which `spent` is known to be spent; `lost` is what an earlier copy of it
-    may have cost besides.
+    may have cost besides. `former` has the last sessions that work on it no more, whose messages may arrive late.
     """
 
     group_name: str
@@ -55,6 +55,7 @@ class MemberRow:
     spent: int
     lost: int
     seen_at: str
+    former: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,13 @@
 """Runs that keep to one limit and one budget by a coordinator."""
 
 import asyncio
+import itertools
 import re
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.shared_limits import ConfiguredLimits
 from clairgen.pipeline.coordinated import location_of
 from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.service.coordinator import member_groups
 from clairgen.store import RunDirectory, reading
 from clairgen.task_shard import LeasedShard, TaskShard, named_shard
 from tests.clocks import FakeClock
@@ -57,6 +62,29 @@ async def test_shards_are_given_out_once_each_and_make_all_pairs_within_the_slot
     assert {one["state"] for one in overview["members"]} == {"ended"}
     assert overview["endpoints"][0]["endpoint"] == f"target-model at {endpoint.url}"
     assert len(served.asked) < 40  # some for each of them, and not one for each request
+
+
+async def test_clocks_of_day_that_step_by_an_hour_change_nothing(
+    tmp_path: Path, served: Coordinated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = itertools.cycle((0, 3600, -3600))
+
+    def wall_clock() -> float:
+        return time.time() + next(steps)
+
+    monkeypatch.setattr(member_groups, "now", lambda: datetime.fromtimestamp(wall_clock(), UTC).isoformat())
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(20))
+    async with ScriptedEndpoint(played) as endpoint:
+        settings = config(endpoint.url, tasks, target=FREE, stronger=FREE, reviser=LIMITED)
+        runtime = replace(served.runtime(), wall_clock=wall_clock)
+        options = Options(shard=LeasedShard(2), coordinator=AT, budget_usd=1.0)
+        made = await asyncio.gather(
+            *[generate(settings, tmp_path / "shards/{shard}", options, runtime=runtime) for _ in range(2)]
+        )
+    assert [one.stopped_by for one in made] == [None, None]
+    assert sum(one.statuses["clair"]["made"] for one in made) == 20
+    overview = await served.overview()
+    assert overview["spent_usd"] == overview["allotted_usd"] == pytest.approx(20 * REVISER_PICODOLLARS / 10**12)
 
 
 async def test_a_limit_that_no_coordinator_can_divide_is_refused_with_a_sentence(

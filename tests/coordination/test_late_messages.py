@@ -47,6 +47,8 @@ async def test_a_join_that_arrives_after_the_end_does_not_make_the_run_free_of_c
         await posted(served, "beat", beat(1, spent=700, allotted=700, needed=700, wanted=700))
         await posted(served, "leave", {"session": "a", "run_id": "r", "sequence": 2, "spent": 700})
         assert await posted(served, "join", JOIN) == 410
+        await served.restart()
+        assert await posted(served, "join", JOIN) == 410
         assert (await served.overview())["spent_usd"] == 700 / 10**12
 
 

@@ -4,6 +4,7 @@ Members are simulated by what they may do: each keeps to the last answer that it
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,7 @@ from clairgen.coordination.wire import (
 )
 from clairgen.errors import BudgetError, ConfigError, ReplacedError, RunError
 from clairgen.service.coordinator.fair_shares import fair_shares, whole_shares
-from clairgen.service.coordinator.member_groups import Group
+from clairgen.service.coordinator.member_groups import Group, RepeatedError
 from clairgen.store.group_records import EndpointRow, GroupRow, MemberRow, Row, ShardRow, new_group
 from tests.clocks import FakeClock
 
@@ -42,6 +43,7 @@ class Machine:
     clock: FakeClock
     budget: int | None = None
     disk: dict[tuple[str, ...], Row] = field(default_factory=dict)
+    read: list[Join | Beat] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.group = Group(replace(new_group("g"), budget=self.budget), self.clock)
@@ -62,11 +64,22 @@ class Machine:
             if isinstance(one, EndpointRow | MemberRow | ShardRow):
                 self.group.load(one)
 
+    def join(self, join: Join) -> None:
+        """A process begins."""
+        self.read.append(join)
+        self.keep(self.group.join(join))
+
     def beat(self, beat: Beat) -> Granted:
         """A report, and its answer once that is on disk."""
+        self.read.append(beat)
         granted, rows = self.group.beat(beat)
         self.keep(rows)
         return granted
+
+    def read_again(self, message: Join | Beat) -> None:
+        """A message arrives once more, as from a proxy that sent it again; nobody waits for the answer."""
+        with contextlib.suppress(ReplacedError, RepeatedError):
+            self.keep(self.group.join(message) if isinstance(message, Join) else self.group.beat(message)[1])
 
 
 @dataclass
@@ -224,8 +237,7 @@ class Payer:
         self.wanted = 0
         self.is_short = False
         self.budget = GrantedBudget(10_000, disk, asyncio.Event(), "g")
-        join = Join(session=self.session, run_id=run, run=run, location=location, spent=disk, budget=10_000)
-        machine.keep(machine.group.join(join))
+        machine.join(Join(session=self.session, run_id=run, run=run, location=location, spent=disk, budget=10_000))
 
     def ask(self) -> None:
         """Reserve for a request, now or when there is room."""
@@ -279,6 +291,8 @@ async def test_what_servers_bill_is_never_above_the_budget(seed: int) -> None:
                 payers.append(Payer(one.run, f"copy {step}" if is_copy else "here", disk, machine, chance))
         elif 0.03 < event < 0.04:
             machine.restart()
+        elif 0.04 < event < 0.08:
+            machine.read_again(chance.choice(machine.read[-40:]))
         elif event < 0.3:
             one.beat()
         elif event < 0.7:

@@ -95,7 +95,7 @@ class Group:
         known = self.money.accounts.get(join.run_id)
         if known is not None and known.row.session == join.session and known.row.sequence > 0:
             return []
-        if known is not None and join.session in known.former:
+        if known is not None and join.session in known.row.former.split():
             raise ReplacedError(
                 f"this process has ended its work on {known.row.run}, or another one works on it by now"
             )
