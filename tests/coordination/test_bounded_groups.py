@@ -1,6 +1,7 @@
 """What members can make a coordinator keep is bounded, and is on disk even where that could not be written at first."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from clairgen.coordination.wire import MOST, SHARD_SECONDS
-from clairgen.service.coordinator import saved_groups
+from clairgen.service.coordinator import coordinator_routes, saved_groups
 from clairgen.store.group_records import MemberRow
 from tests.clocks import FakeClock
 from tests.coordination.coordinated import Coordinated
@@ -102,6 +103,24 @@ async def test_a_group_whose_shard_a_process_holds_is_not_forgotten(tmp_path: Pa
         assert (await served.http.post(f"{GROUP}/forget")).status_code == 409
         clock.seconds += SHARD_SECONDS
         assert (await served.http.post(f"{GROUP}/forget")).status_code == 204
+
+
+async def test_the_page_of_groups_has_tables_of_those_at_work_and_the_last_ones_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator_routes, "_GROUPS_WITH_TABLES", 2)
+    clock = FakeClock()
+    async with Coordinated(tmp_path / "runs", clock) as served:
+        for name in "abc":
+            await served.http.post(f"/api/coordinator/groups/{name}/join", json=JOIN | {"session": name})
+        for name in "ac":
+            await served.http.post(
+                f"/api/coordinator/groups/{name}/leave", json={"session": name, "run_id": "a", "sequence": 1}
+            )
+        page = (await served.http.get("/groups")).text
+    assert re.findall("<h2>(.)</h2>", page) == ["b", "c", "a"]
+    assert re.findall("Runs of (.)", page) == ["b", "c"]
+    assert page.count("nobody at work since") == 2
 
 
 async def test_amounts_beyond_what_is_believable_end_nobodys_work(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The HTTP API of the coordinator, under /api/coordinator, for members, model servers and operators; and a page of its groups."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -24,6 +24,7 @@ from clairgen.service.rendering import page
 from clairgen.service.request_checks import client_of
 from clairgen.service.runs import NotAllowedError
 
+_GROUPS_WITH_TABLES: Final = 20  # of a page that is read again and again; of the others it has one line each
 GroupName = Annotated[str, Path(max_length=LONGEST_NAME, pattern=NAME, description="The name of the group.")]
 RunId = Annotated[str, Path(max_length=100, description="The id of the run, as the group's overview has it.")]
 
@@ -107,7 +108,9 @@ def _pages(coordinator: Coordinator | None) -> APIRouter:
 
     @routes.get("/groups")
     async def groups(request: Request) -> Response:
-        return page(request, "groups.html", {"groups": [] if coordinator is None else await coordinator.overview()})
+        found = [] if coordinator is None else await coordinator.overview()
+        newest = sorted(found, key=lambda one: (one["idle_since"] is None, one["idle_since"] or ""), reverse=True)
+        return page(request, "groups.html", {"groups": newest, "with_tables": _GROUPS_WITH_TABLES})
 
     return routes
 
