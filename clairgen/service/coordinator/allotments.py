@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from clairgen.coordination.wire import MOST, SHARD_SECONDS, MoneyGrant, MoneyUse
 from clairgen.store.group_records import MemberRow
 
-_FORMER_SESSIONS = 4
+_FORMER_SESSIONS = 4  # of each run, so that what they sent late is known
 _SCARCE_SECONDS = 10.0  # for which all give back what they do not need, after one found too little
 
 

@@ -42,8 +42,8 @@ class Coordinator:
         self._saving: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
 
-    async def claim(self, name: str, claim: Claim, by: str = "") -> Claimed:
-        """Give a process a shard, or say why there is none; `by` is whose token it has."""
+    async def claim(self, name: str, claim: Claim, by: str) -> Claimed:
+        """Give a process a shard, or say why there is none; `by` is whose token it has, or where it is."""
         group = await self._group(name, by)
         if group.shards.may_add(claim):
             self._require_room("shards", _MOST_SHARDS, [len(one.shards) for one in self._groups.values()])
@@ -51,8 +51,8 @@ class Coordinator:
         await self._save(group, rows)
         return claimed
 
-    async def join(self, name: str, join: Join, by: str = "") -> None:
-        """Take a process into a group, which is made with its limits if it is the first; `by` is whose token it has."""
+    async def join(self, name: str, join: Join, by: str) -> None:
+        """Take a process into a group, which is made with its limits if it is the first; `by` is as in `claim`."""
         group = await self._group(name, by)
         groups = self._groups.values()
         if join.run_id not in group.money.accounts:
@@ -169,7 +169,7 @@ class Coordinator:
         if len(self._groups) >= _MOST_GROUPS:
             return f"the coordinator has {_MOST_GROUPS:,} groups, as many as it may"
         if sum(group.row.made_by == by for group in self._groups.values()) >= _MOST_GROUPS_OF_ONE:
-            return f"{_MOST_GROUPS_OF_ONE:,} groups were begun by the {by or 'programs here'}, as many as may be"
+            return f"{_MOST_GROUPS_OF_ONE:,} groups were begun by the same client ({by}), as many as one may begin"
         return None
 
     async def _known(self, name: str) -> Group:
