@@ -28,25 +28,11 @@ def limits_in_words(configured: Mapping[CountedAs, ConfiguredLimits]) -> list[En
     An address of this machine is another server on each machine, unless it has a rate limit: a server of one's own has none.
     Raises ConfigError for limits beyond what a coordinator divides.
     """
-    found = []
-    for key, limits in configured.items():
-        if limits.rate == RateLimits() and urlsplit(key.url).hostname in _THIS_MACHINE:
-            continue
-        try:
-            found.append(
-                EndpointLimit(
-                    endpoint=str(key),
-                    requests_per_minute=limits.rate.requests_per_minute,
-                    tokens_per_minute=limits.rate.tokens_per_minute,
-                    concurrency=limits.concurrency,
-                )
-            )
-        except ValidationError as error:
-            [fault, *_] = error.errors()
-            raise ConfigError(
-                f"no coordinator can divide {fault['loc'][0]} of {str(key)[:200]}: {fault['msg']}; leave out a limit that is none"
-            ) from error
-    return found
+    return [
+        _in_words(str(key), limits)
+        for key, limits in configured.items()
+        if limits.rate != RateLimits() or urlsplit(key.url).hostname not in _THIS_MACHINE
+    ]
 
 
 @dataclass(slots=True)
@@ -186,6 +172,22 @@ class LeasedLimits:
         else:
             ends_at = one.ends_at if _has_limit(share) else math.inf
         one.limits.open_until(min(ends_at, self._holds_until))
+
+
+def _in_words(endpoint: str, limits: ConfiguredLimits) -> EndpointLimit:
+    rate = limits.rate
+    try:
+        return EndpointLimit(
+            endpoint=endpoint,
+            requests_per_minute=rate.requests_per_minute,
+            tokens_per_minute=rate.tokens_per_minute,
+            concurrency=limits.concurrency,
+        )
+    except ValidationError as error:
+        [fault, *_] = error.errors()
+        raise ConfigError(
+            f"no coordinator can divide {fault['loc'][0]} of {endpoint[:200]}: {fault['msg']}; leave out a limit that is none"
+        ) from error
 
 
 def _counts(limiter: RateLimiter) -> tuple[int, int, int]:

@@ -30,6 +30,7 @@ Count = Annotated[int, Field(ge=0, le=MOST, strict=True)]
 Rate = Annotated[float, Field(ge=0, le=1e12, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=1e6, strict=True)]
 Pause = Annotated[float, Field(ge=0, le=LONGEST_WAIT_SECONDS, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 ShardNumber = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 
 
@@ -168,7 +169,7 @@ class Leave(Wire):
     run_id: Name | None = None
     sequence: Count = 0
     spent: Picodollars | None = None
-    done: Annotated[bool, Field(strict=True)] = False
+    done: Flag = False
 
 
 class ModelServer(Wire):
