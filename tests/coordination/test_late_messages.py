@@ -1,8 +1,14 @@
 """Messages that come twice, late or in another order, as by proxies that send again, change nothing and end nobody's work."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from clairgen.coordination.granted_budget import GrantedBudget
+from clairgen.coordination.wire import SHARD_SECONDS, MoneyGrant
+from clairgen.errors import BudgetError
 from tests.clocks import FakeClock
 from tests.coordination.coordinated import Coordinated
 
@@ -59,6 +65,34 @@ async def test_a_late_join_does_not_take_the_run_from_the_process_that_has_it(tm
         assert await posted(served, "join", JOIN | {"session": "b"}) == 204
         assert await posted(served, "join", JOIN) == 410
         assert await posted(served, "beat", beat(1, "b")) == 200
+
+
+async def test_a_claim_that_arrives_after_its_shard_was_done_does_not_open_it_again(tmp_path: Path) -> None:
+    async with Coordinated(tmp_path / "runs") as served:
+        claim = {"session": "a", "work": "w", "count": 2, "number": 1, "holder": "node 1"}
+        assert await posted(served, "claim", claim) == 200
+        assert await posted(served, "leave", {"session": "a", "done": True}) == 204
+        await served.restart()
+        assert await posted(served, "claim", claim) == 410
+        assert (await served.overview())["shards"][0]["state"] == "done"
+        assert await posted(served, "claim", claim | {"session": "b"}) == 200  # as it was named
+
+
+async def test_a_budget_below_what_is_spent_gives_nobody_more(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with Coordinated(tmp_path / "runs", clock) as served:
+        await posted(served, "join", JOIN)
+        await posted(served, "beat", beat(1, spent=700, allotted=700, needed=700, wanted=700))
+        clock.seconds += SHARD_SECONDS
+        other = {"session": "b", "run_id": "r2", "budget": 500}
+        assert await posted(served, "join", JOIN | other) == 204
+        report = beat(1, "b", needed=1, wanted=100) | {"run_id": "r2"}
+        money = (await served.http.post(f"{GROUP}/beat", json=report)).json()["money"]
+        assert (money["allotted"], money["others"], money["budget"]) == (0, 700, 500)
+        budget = GrantedBudget(500, 0, asyncio.Event(), "g")
+        budget.granted(MoneyGrant.model_validate(money))
+        with pytest.raises(BudgetError, match="has no room for the next request"):
+            budget.reserve(1, lambda: None)
 
 
 async def test_a_file_that_was_put_back_in_place_counts_what_its_later_version_spent(tmp_path: Path) -> None:

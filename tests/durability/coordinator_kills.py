@@ -69,9 +69,9 @@ async def trial(folder: Path, *, tasks: int, rate: int, kills: int, seed: int) -
         processes += running
         jobs = set[int]()
         for number in range(kills):
-            if (job := await submitted(client, number)) is not None:
+            if number % 5 == 0 and (job := await submitted(client, number)) is not None:
                 jobs.add(job)
-            await asyncio.sleep(chance.uniform(0, 4))
+            await asyncio.sleep(chance.uniform(1, 18))
             serving.send_signal(signal.SIGKILL)
             await serving.wait()
             serving = await coordinator(root, port)
@@ -105,7 +105,7 @@ async def trial(folder: Path, *, tasks: int, rate: int, kills: int, seed: int) -
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("--tasks", 1500), ("--rate", 900), ("--kills", 20), ("--seed", 0)):
+    for name, default in (("--tasks", 3000), ("--rate", 900), ("--kills", 20), ("--seed", 0)):
         parser.add_argument(name, type=int, default=default)
     for variable in ("CLAIRGEN_COORDINATOR", "CLAIRGEN_TOKEN_MEMBER"):
         os.environ.pop(variable, None)
