@@ -39,7 +39,7 @@ PROBLEMS: Final[Mapping[int | str, dict[str, Any]]] = {
         (421, "The service does not answer under this host name."),
         (422, "A field or parameter is wrong."),
         (429, "Too many requests; Retry-After says for how long."),
-        (503, "The database cannot be read or written."),
+        (503, "The database cannot be read or written, or a message of a member came a second time."),
     )
 }
 """The answers that any request may get in place of its own."""
