@@ -30,7 +30,7 @@ MEMBER_VARIABLES: Final = ("CLAIRGEN_TOKEN_MEMBER", "CLAIRGEN_TOKEN_RUN")
 OPERATOR_VARIABLES: Final = ("CLAIRGEN_TOKEN_RUN", "CLAIRGEN_TOKEN_REVIEW", "CLAIRGEN_TOKEN_READ")
 """The same for whoever looks after groups."""
 _TIMEOUTS: Final = Timeouts(connect=2.0, first_byte=4.0, total=4.0)
-_LATER: Final = (408, 429)
+_LATER: Final = (408, 425, 429)
 _NO_SERVICE: Final = "its answer cannot be read; is it a clairgen service of this version?"
 _GONE: Final = 410
 _NAME: Final = lazy_pattern(NAME)

@@ -54,7 +54,7 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (RunError, 409),
     (ReplacedError, 410),
     (NotReadyError, 409),
-    (RepeatedError, 503),
+    (RepeatedError, 425),
     (StoreError, 503),
     (TooManyReadersError, 503),
 )

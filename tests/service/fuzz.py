@@ -39,7 +39,7 @@ OPTIONS = (
 
 # A text that is too long for its field may be too long for any request.
 CHECKS = """[checks.negative_data_rejection]
-expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "422", "429"]
+expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "422", "425", "429"]
 """
 Parameters = Mapping[str, str | int]
 
