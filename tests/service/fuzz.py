@@ -71,6 +71,11 @@ class Stored:
             f'[[operations]]\ninclude-name = "{name}"\n[operations.parameters]\n{_lines(given)}'
             for name, given in at.items()
         ]
+        # Its id is none of those that were made.
+        tables.append(
+            '[[operations]]\ninclude-name = "DELETE /api/jobs/{job}"\n[operations.checks]\n'
+            "ensure_resource_availability.enabled = false\n"
+        )
         return "\n".join(tables)
 
 
