@@ -3,8 +3,9 @@
 import asyncio
 import os
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -37,8 +38,10 @@ from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
+    from clairgen.coordination.coordinator_client import CoordinatorAddress
     from clairgen.pipeline.generate import Options
     from clairgen.ray_cluster.shard_process import ShardEnd
+    from clairgen.ray_cluster.spread_run import SpreadRun
     from clairgen.task_shard import TaskShard
 
 MOST_SHARDS: Final = 10_000
@@ -89,8 +92,13 @@ LocalFolderOption = Annotated[
         help="With --on ray and --copy-to: the folder of each node for its shards; left out, one in Ray's temporary folder.",
     ),
 ]
-
-
+NoCoordinatorOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-coordinator",
+        help="With --on ray: start no coordinator; each of N shards gets an N-th of rate limits, concurrency and the budget.",
+    ),
+]
 VllmModelOption = Annotated[
     str | None,
     typer.Option(
@@ -119,7 +127,9 @@ def words_of(on_ray: OnRay) -> list[str]:
     }
     for name, (value, default) in given.items():
         if value != default and name != "shards":
-            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [f"--{name.replace('_', '-')}"]
+            if value is not True:
+                words += [f"{value:g}" if isinstance(value, float) else str(value)]
     return words
 
 
@@ -149,7 +159,7 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
     require_ray_extra()
     # Else Ray writes about actors between our lines; it reads this when it is imported.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-    from clairgen.ray_cluster.ray_run import merged, shards_made
+    from clairgen.ray_cluster.ray_run import merged, settled_shards, shards_made
     from clairgen.ray_cluster.ray_session import ray_session
     from clairgen.ray_cluster.shard_driver import ShardsProgress
     from clairgen.ray_cluster.spread_run import SpreadRun, check_options
@@ -162,7 +172,10 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
 
     async def work(stop: asyncio.Event) -> "dict[TaskShard, ShardEnd]":
         async with showing(progress, Console(file=progress_stream()), stop):
-            return await shards_made(config, spread_run, options, on_ray, progress, stop)
+            count = await settled_shards(spread_run, options, on_ray, progress, stop)
+            async with _coordinated(spread_run, options, on_ray, progress.note) as coordinator:
+                given = replace(options, coordinator=coordinator)
+                return await shards_made(config, spread_run, count, given, on_ray, progress, stop)
 
     with locked_folder(spread_run.shards):
         with ray_session(on_ray.address):
@@ -170,6 +183,30 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
         _raise_what_stopped(ends, again)
         run_coroutine(merged(config, spread_run, ends, options.copy_to))
     _print_merged(run, ends, again, is_limited=options.limit is not None)
+
+
+@asynccontextmanager
+async def _coordinated(
+    run: "SpreadRun", options: "Options", on_ray: OnRay, note: Callable[[str], None]
+) -> "AsyncIterator[CoordinatorAddress | None]":
+    """The coordinator of the shards: the named one, one for as long as the block runs, or none; `note` is told which."""
+    from clairgen.ray_cluster.ray_session import address_of_command
+    from clairgen.ray_cluster.spread_run import place_of
+    from clairgen.service.coordinator.run_coordinator import run_coordinator
+    from clairgen.service.runs_root import RunsRoot
+
+    if options.coordinator is not None or on_ray.no_coordinator:
+        if options.coordinator is not None:
+            note(f"the coordinator at {options.coordinator.url} divides limits and the budget among the shards")
+        yield options.coordinator
+        return
+    copies = f"{place_of(options.copy_to)}/coordinator" if options.copy_to is not None else None
+    starting = run_coordinator(
+        address_of_command(), RunsRoot(run.shards), run.path.name, copies, os.environ, no_budget=options.no_budget
+    )
+    async with starting as address:
+        note(f"a coordinator of this command, at {address.url}, divides limits and the budget among the shards")
+        yield address
 
 
 def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> None:

@@ -178,8 +178,8 @@ class Trial:
         if self.arguments.copy_every:
             words += ["--copy-to", self.folder / "copies", "--copy-every", self.arguments.copy_every]
             words += ["--local-folder", self.folder / "disks"]
-        if self.arguments.coordinator:
-            words += ["--coordinator", f"http://127.0.0.1:{self.port}"]
+        coordinators = {"own": [], "none": ["--no-coordinator"]}
+        words += coordinators.get(self.arguments.coordinator, ["--coordinator", f"http://127.0.0.1:{self.port}"])
         with (self.folder / "said.log").open("ab") as said:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "clairgen", *map(str, words), stdout=said, stderr=said, start_new_session=True
@@ -203,8 +203,8 @@ class Trial:
 
     @contextlib.asynccontextmanager
     async def coordinator(self) -> AsyncIterator[None]:
-        """A service that leases the limits and the budget to the shards, if there is to be one."""
-        if not self.arguments.coordinator:
+        """A service that leases the limits and the budget to the shards, if it is to be one that outlives the command."""
+        if self.arguments.coordinator != "service":
             yield
             return
         self.port, folder = free_port(), self.folder / "service"
@@ -318,7 +318,12 @@ if __name__ == "__main__":
     parser.add_argument(
         "--copy-every", type=float, default=2.0, help="The lag of the copies; 0 for one disk of all nodes."
     )
-    parser.add_argument("--coordinator", action="store_true", help="Have a service lease the limits and the budget.")
+    parser.add_argument(
+        "--coordinator",
+        choices=("own", "service", "none"),
+        default="own",
+        help="What divides the limits and the budget: the command itself, a service, or an equal share for each shard.",
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         try:
