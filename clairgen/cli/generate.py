@@ -11,7 +11,10 @@ from rich.console import Console
 
 from clairgen.cli.display import failure_lines, pairs_table, showing, spent_line
 from clairgen.cli.estimate_table import print_requests
-from clairgen.cli.generate_on_ray import (
+from clairgen.cli.generate_on_ray import generate_on_ray, refuse_unmerged
+from clairgen.cli.import_pairs import left_out_lines
+from clairgen.cli.output import progress_stream
+from clairgen.cli.ray_options import (
     AddressOption,
     CpusOption,
     GpusOption,
@@ -23,13 +26,9 @@ from clairgen.cli.generate_on_ray import (
     ShardsOption,
     VllmModelOption,
     VllmWordsOption,
-    generate_on_ray,
-    refuse_unmerged,
     spread,
     words_of,
 )
-from clairgen.cli.import_pairs import left_out_lines
-from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
 from clairgen.errors import (

@@ -5,10 +5,9 @@ import os
 import shlex
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import fields, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -24,7 +23,6 @@ from clairgen.errors import (
     REPLACED,
     USER,
     BudgetError,
-    ConfigError,
     CopyStoppedError,
     DrainedError,
     EndpointsError,
@@ -43,102 +41,6 @@ if TYPE_CHECKING:
     from clairgen.ray_cluster.shard_process import ShardEnd
     from clairgen.ray_cluster.spread_run import SpreadRun
     from clairgen.task_shard import TaskShard
-
-MOST_SHARDS: Final = 10_000
-_FLAGS: Final = {"address": "ray_address"}
-"""Options that are not called as their field is."""
-
-
-class Engine(StrEnum):
-    """What runs the shards of a run on many machines."""
-
-    RAY = "ray"
-
-
-OnOption = Annotated[
-    Engine | None,
-    typer.Option("--on", help="Make the run in shards over the nodes of a Ray cluster, and merge them into --run."),
-]
-ShardsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--shards",
-        min=1,
-        max=MOST_SHARDS,
-        help="With --on ray: how many shards; left out, as many as nodes. A run keeps their number.",
-    ),
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        "--ray-address",
-        help="With --on ray: the cluster's address, auto for the one that this machine belongs to, or local for a new one; left "
-        "out, RAY_ADDRESS, a cluster of this machine, else a new one.",
-    ),
-]
-CpusOption = Annotated[
-    float, typer.Option("--shard-cpus", min=0, max=1024, help="With --on ray: CPUs that Ray reserves for each shard.")
-]
-NodesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--nodes", min=1, max=100_000, help="With --on ray: wait until so many nodes have joined the cluster."
-    ),
-]
-LocalFolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--local-folder",
-        help="With --on ray and --copy-to: the folder of each node for its shards; left out, one in Ray's temporary folder.",
-    ),
-]
-NoCoordinatorOption = Annotated[
-    bool,
-    typer.Option(
-        "--no-coordinator",
-        help="With --on ray: start no coordinator; each of N shards gets an N-th of rate limits, concurrency and the budget.",
-    ),
-]
-VllmModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--vllm",
-        metavar="MODEL",
-        help="With --on ray: serve MODEL with vLLM on the cluster's GPUs, for the roles that have this model.",
-    ),
-]
-ReplicasOption = Annotated[
-    int | None,
-    typer.Option(
-        "--vllm-replicas", min=1, max=10_000, help="How many of them; left out, as many as there are GPUs for."
-    ),
-]
-GpusOption = Annotated[int, typer.Option("--vllm-gpus", min=1, max=64, help="GPUs of each of them.")]
-VllmWordsOption = Annotated[
-    str, typer.Option("--vllm-options", help="Further arguments of vllm serve, such as '--max-model-len 4096'.")
-]
-
-
-def words_of(on_ray: OnRay) -> list[str]:
-    """The options as they are written; the number of shards is known to the run."""
-    words = ["--on", Engine.RAY.value]
-    given = {
-        _FLAGS.get(field.name, field.name): (getattr(on_ray, field.name), field.default) for field in fields(on_ray)
-    }
-    for name, (value, default) in given.items():
-        if value != default and name != "shards":
-            words += [f"--{name.replace('_', '-')}"]
-            if value is not True:
-                words += [f"{value:g}" if isinstance(value, float) else str(value)]
-    return words
-
-
-def spread(engine: Engine | None, on_ray: OnRay) -> OnRay | None:
-    """How a run is spread, if it is. Raises ConfigError for options of a run that is not."""
-    if engine is None and on_ray != OnRay():
-        given = next(field.name for field in fields(OnRay) if getattr(on_ray, field.name) != field.default)
-        raise ConfigError(f"--{_FLAGS.get(given, given).replace('_', '-')} is for --on ray; leave it out")
-    return None if engine is None else on_ray
 
 
 def refuse_unmerged(run: Path) -> None:
@@ -179,7 +81,15 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
 
     with locked_folder(spread_run.shards):
         with ray_session(on_ray.address):
-            ends = run_drainable(work, options.drain_seconds + SECONDS_TO_SUM_UP)  # which each shard takes as well
+            try:
+                ends = run_drainable(work, options.drain_seconds + SECONDS_TO_SUM_UP)  # which each shard takes as well
+            except DrainedError as error:
+                if options.copy_to is None:
+                    raise
+                raise DrainedError(
+                    "Stopped at once; what each shard has committed is on its node, and in its copy but for the last "
+                    f"{options.copy_every:g} s; run the same command to continue."
+                ) from error
         _raise_what_stopped(ends, again)
         run_coroutine(merged(config, spread_run, ends, options.copy_to))
     _print_merged(run, ends, again, is_limited=options.limit is not None)
@@ -222,7 +132,11 @@ def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> Non
         raise DrainedError("Stopped; what the shards have committed is kept, and is merged once all are made.")
     shard, end = failing
     said = end.sentence or f"its process ended with code {end.code}"
-    sentence = f"shard {shard} on {end.node}: {f'it crashes again and again: {said}' if end.is_crash else said}"
+    if end.is_crash:
+        said = f"it crashes again and again: {said}"
+    elif end.code == REPLACED:
+        said = f"{said}; another command makes this run by now, so let that one finish"
+    sentence = f"shard {shard} on {end.node}: {said}"
     errors: dict[int, Callable[[str], Exception]] = {
         ENDPOINTS: EndpointsError,
         COPY: CopyStoppedError,

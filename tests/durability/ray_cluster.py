@@ -159,6 +159,7 @@ class Trial:
         self.code: int | None = None
         self.port = 0
         self.stops: list[int | None] = []
+        self.node_kills = 0
 
     def reply(self, request: dict[str, Any]) -> Reply:
         """What the provider says, noted in the ledger."""
@@ -222,37 +223,38 @@ class Trial:
 
     async def make(self, nodes: Nodes) -> None:
         """Make the run while nodes are killed, until it is made and there were enough kills, or it is made before."""
-        driver, kills = await self.start(nodes.address), 0
+        driver, events = await self.start(nodes.address), 0
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(driver.wait(), self.chance.uniform(4, 4 + self.arguments.every))
                 break
-            if kills >= self.arguments.kills:
+            if self.node_kills >= self.arguments.kills:
                 continue
-            kills, at = kills + 1, time.monotonic()
-            if kills % self.arguments.driver_every == 0:
-                await self.stop(driver, kills)
+            events, at = events + 1, time.monotonic()
+            if events % self.arguments.driver_every == 0:
+                await self.stop(driver, events)
                 driver = await self.start(nodes.address)
                 continue
             count = await asyncio.to_thread(nodes.kill_one, self.chance)
+            self.node_kills += 1
             self.ledger.kills.append((at, time.monotonic()))
-            say(f"{kills}: killed a node with {count} processes; {len(self.ledger.asked):,} requests so far")
+            say(f"{events}: killed a node with {count} processes; {len(self.ledger.asked):,} requests so far")
             await asyncio.sleep(self.chance.uniform(0, 4))
             await asyncio.to_thread(nodes.add_one)
         self.code = driver.returncode
 
-    async def stop(self, driver: asyncio.subprocess.Process, kills: int) -> None:
+    async def stop(self, driver: asyncio.subprocess.Process, events: int) -> None:
         """End the command, first with -9 and then in turn by Ctrl-C, after which nothing may be sent again."""
         at, so_far = time.monotonic(), f"{len(self.ledger.asked):,} requests so far"
-        if (kills // self.arguments.driver_every) % 2:
+        if (events // self.arguments.driver_every) % 2:
             driver.kill()
             await driver.wait()
             await asyncio.sleep(3)  # for its shards to notice
             self.ledger.kills.append((at, time.monotonic()))
-            say(f"{kills}: killed the command; {so_far}")
+            say(f"{events}: killed the command; {so_far}")
             return
         driver.send_signal(signal.SIGINT)
-        say(f"{kills}: stopped the command, which ended with {await driver.wait()}; {so_far}")
+        say(f"{events}: stopped the command, which ended with {await driver.wait()}; {so_far}")
         self.stops.append(driver.returncode)
 
     async def play(self) -> None:
@@ -280,7 +282,10 @@ class Trial:
         needed, ages = len(ledger.asked), ledger.ages_when_lost()
         most = {model: most_within(60, times) for model, times in ledger.times.items()}
         bill, recorded = self.provider.picodollars, recorded_spending(self.run)
-        say(f"exit code {self.code}, {len(ledger.kills)} kills, {len(self.stops)} times Ctrl-C")
+        others = len(ledger.kills) - self.node_kills
+        say(
+            f"exit code {self.code}; killed: {self.node_kills} nodes, the command {others} times; {len(self.stops)} times Ctrl-C"
+        )
         say(f"{len(merged):,} pairs, equal to the undisturbed run: {merged == whole}")
         say(
             f"{needed:,} requests needed; {len(ages):,} sent again, whose answers were at most {max(ages, default=0):.1f} s old"
@@ -288,7 +293,7 @@ class Trial:
         say(f"most a minute {most}, of {self.arguments.limit} allowed")
         figures = {"bill": bill, "recorded": recorded, "budget": self.budget_usd * 1e12, "undisturbed": cost}
         say(", ".join(f"{name} ${amount / 1e12:.6f}" for name, amount in figures.items()))
-        assert self.code == 0 and set(self.stops) <= {0, 130}
+        assert self.code == 0 and set(self.stops) <= {0, 130} and self.node_kills == self.arguments.kills
         assert merged == whole
         assert max(ages, default=0) <= lag
         assert bill <= self.budget_usd * 1e12
