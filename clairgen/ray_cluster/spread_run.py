@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from clairgen.config.prices import plain_figure
 from clairgen.copies import COPY_SECONDS
@@ -76,7 +76,7 @@ class SpreadRun:
         copies = None if copy_to is None else str(copy_to)
         file = self.shards / _SHARDS_FILE
         try:
-            new = {"shards": named or max(1, nodes), "copy_to": copies}
+            new: dict[str, Any] = {"shards": named or max(1, nodes), "copy_to": copies}
             known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else new
             count, place, was_divided = int(known["shards"]), known["copy_to"], bool(known.get("divided"))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

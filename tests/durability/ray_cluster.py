@@ -38,6 +38,8 @@ from tests.scripted import Reply, ScriptedEndpoint
 
 CPUS = 3
 """Of a node: one more shard each than three nodes need, so that two have room for most."""
+ATTEMPTS = 4
+"""To start a node."""
 SECONDS_TO_COMMIT = 1.0
 """An answer that was sent so long before a kill was in the process by then, and on its disk."""
 SECONDS_TO_COPY = 3.0
@@ -98,8 +100,15 @@ class Nodes:
         return count
 
     def add_one(self) -> None:
-        """Let a node join."""
-        self._nodes.append(self._cluster.add_node(num_cpus=CPUS))
+        """Let a node join, which Ray gives up on a busy machine after half a minute."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                self._nodes.append(self._cluster.add_node(num_cpus=CPUS))
+            except Exception:
+                if not left:
+                    raise
+            else:
+                return
 
     def close(self) -> None:
         """End the cluster."""
