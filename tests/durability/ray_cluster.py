@@ -237,7 +237,7 @@ class Trial:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(driver.wait(), self.chance.uniform(4, 4 + self.arguments.every))
                 break
-            if self.node_kills >= self.arguments.kills:
+            if self.node_kills >= self.arguments.kills or not self.ledger.asked:
                 continue
             events, at = events + 1, time.monotonic()
             if events % self.arguments.driver_every == 0:

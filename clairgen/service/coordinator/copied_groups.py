@@ -67,14 +67,13 @@ class CopiedGroups:
             name = f"{_FOLDER}/{self._epoch.number:08}-{self._count:010}"
             try:
                 self._storage.put(name, _written(list(changed.values())))
-                is_replaced = newest_epoch(self._storage) != self._epoch
-                self._storage.delete(one for one in self._storage.names(_FOLDER) if one < name)
+                if newest_epoch(self._storage) != self._epoch:
+                    raise ReplacedError(
+                        f"another command coordinates the shards whose copies are at {self._storage.address} by now"
+                    )
+                self._storage.delete([one for one in self._storage.names(_FOLDER) if one < name])
             except CopyError as error:
                 raise StoreError(str(error)) from error
-            if is_replaced:
-                raise ReplacedError(
-                    f"another command coordinates the shards whose copies are at {self._storage.address} by now"
-                )
             self._rows = changed
 
 
