@@ -91,6 +91,10 @@ async def shard_to_make(
     takes_over: bool,
 ) -> TaskShard | None:
     """The shard of a session, held for as long as its membership lasts. Raises ConfigError for one that nobody can give."""
+    if takes_over and (member is None or not isinstance(shard, TaskShard)):
+        raise ConfigError(
+            "--take-over takes a named shard from its holder; give --shard i/N and --coordinator URL with it"
+        )
     if member is None or shard is None:
         if isinstance(shard, LeasedShard):
             raise ConfigError(f"--shard {shard} takes a shard from a coordinator; name it with --coordinator URL")

@@ -66,6 +66,8 @@ async def test_options_for_ray_are_refused_without_it(settings: Path, tmp_path: 
         assert (done.code, done.err) == (2, f"Error: {name} is for --on ray; leave it out\n")
     done = await clairgen("generate", settings, "--run", tmp_path / "run", "--on", "ray", "--shard", "1/2")
     assert (done.code, done.err[:15]) == (2, "Error: --shard ")
+    done = await clairgen("generate", settings, "--run", tmp_path / "run", "--shard", "1/2", "--take-over")
+    assert (done.code, "give --shard i/N and --coordinator URL with it" in done.err) == (2, True)
     assert not (tmp_path / "run.shards").exists()
 
 
