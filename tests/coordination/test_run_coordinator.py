@@ -56,7 +56,7 @@ async def test_a_command_that_comes_again_gives_no_dollar_twice(tmp_path: Path, 
         assert granted.allotted == BUDGET // 2
     async with started(tmp_path, copies) as address:  # the first one was killed, for all that is known
         assert address.token != former.token
-        with pytest.raises(ConfigError, match="needs a valid token"):
+        with pytest.raises(ConfigError, match="asks for a valid token"):
             await given(CoordinatorAddress(address.url, former.token), budget=BUDGET)
         larger = await given(address, budget=2 * BUDGET, spent=1, wanted=0)  # nobody is at work with the former one
         assert larger.money is not None
