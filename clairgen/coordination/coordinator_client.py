@@ -25,6 +25,8 @@ from clairgen.errors import ClairgenError, ConfigError, ReplacedError, Retryable
 from clairgen.inference.transport import Response, Timeouts, Transport
 from clairgen.patterns import lazy_pattern
 
+COORDINATOR_VARIABLE: Final = "CLAIRGEN_COORDINATOR"
+"""What `--coordinator` is, where it is left out."""
 MEMBER_VARIABLES: Final = ("CLAIRGEN_TOKEN_MEMBER", "CLAIRGEN_TOKEN_RUN")
 """Where a member looks for its token."""
 OPERATOR_VARIABLES: Final = ("CLAIRGEN_TOKEN_RUN", "CLAIRGEN_TOKEN_REVIEW", "CLAIRGEN_TOKEN_READ")

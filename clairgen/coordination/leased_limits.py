@@ -31,8 +31,13 @@ def limits_in_words(configured: Mapping[CountedAs, ConfiguredLimits]) -> list[En
     return [
         _in_words(str(key), limits)
         for key, limits in configured.items()
-        if limits.rate != RateLimits() or urlsplit(key.url).hostname not in _THIS_MACHINE
+        if limits.rate != RateLimits() or not is_on_this_machine(key.url)
     ]
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Whether an endpoint is another server on each machine that names it."""
+    return urlsplit(url).hostname in _THIS_MACHINE
 
 
 @dataclass(slots=True)

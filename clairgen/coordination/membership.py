@@ -97,10 +97,22 @@ class Membership:
         """The servers of one of `models` that registered, by what was heard last."""
         return frozenset(self._servers.get(model, ()))
 
-    async def claim(self, shard: TaskShard | LeasedShard, work: str, holder: str) -> TaskShard:
-        """Hold a shard, as soon as nobody else does. Raises NothingLeftError once all are done, DrainedError."""
+    async def claim(
+        self, shard: TaskShard | LeasedShard, work: str, holder: str, *, takes_over: bool = False
+    ) -> TaskShard:
+        """Hold a shard, as soon as nobody else does or, if it `takes_over`, at once.
+
+        Raises NothingLeftError once all are done, DrainedError.
+        """
         number = shard.number if isinstance(shard, TaskShard) else None
-        claim = Claim(session=self.session, work=work, count=shard.count, number=number, holder=holder[:1000])
+        claim = Claim(
+            session=self.session,
+            work=work,
+            count=shard.count,
+            number=number,
+            holder=holder[:1000],
+            takes_over=takes_over,
+        )
         said = None
         while True:
             asked_at, leased_from = self.around.clock(), self.around.lease_clock()

@@ -91,13 +91,17 @@ class MoneyUse(Wire):
 
 
 class Claim(Wire):
-    """Ask for a shard of `count`: this `number`, or any that is free. `work` names what is split; `holder` is for people."""
+    """Ask for a shard of `count`: this `number`, or any that is free. `work` names what is split; `holder` is for people.
+
+    With `takes_over` the sender knows that whoever holds the shard has ended, or will be stopped by the shard's copy.
+    """
 
     session: Name
     work: Name
     count: ShardNumber
     number: ShardNumber | None = None
     holder: Text
+    takes_over: Flag = False
 
 
 class Claimed(Wire):

@@ -88,9 +88,10 @@ class Options:
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
     `limit` counts the tasks of all shards. With a `coordinator` the session keeps to its part of limits and of one budget over
-    many machines, and `shard` may be one that the coordinator picks. `copy_to` is where a copy of the run is kept, brought up to
-    it every `copy_every` seconds; a folder that has no run yet is restored from it first. `no_copy` lets a run that has a copy go
-    on without it, although another machine may have gone on with the copy. `jobs` is how many other processes
+    many machines, and `shard` may be one that the coordinator picks; with `takes_over` a named one is taken from its holder at
+    once, which is known to have ended. `copy_to` is where a copy of the run is kept, brought up to it every `copy_every` seconds;
+    a folder that has no run yet is restored from it first. `no_copy` lets a run that has a copy go on without it, although
+    another machine may have gone on with the copy. `jobs` is how many other processes
     measure pairs at once where they come fast, 0 for none, None for one for each core but one.
     """
 
@@ -106,6 +107,7 @@ class Options:
     detach: Detach = False
     shard: TaskShard | LeasedShard | None = None
     coordinator: CoordinatorAddress | None = None
+    takes_over: bool = False
     copy_to: Path | str | None = None
     copy_every: float = COPY_SECONDS
     no_copy: bool = False
@@ -138,7 +140,7 @@ async def generate(
     if isinstance(options.shard, LeasedShard):
         require_direct(options.shard, roles)
     async with coordinated(options.coordinator, config, roles, planned, progress.note, stop, runtime) as member:
-        shard = await shard_to_make(member, options.shard, config, planned, run)
+        shard = await shard_to_make(member, options.shard, config, planned, run, takes_over=options.takes_over)
         options = replace(
             options, shard=shard, copy_to=options.copy_to and with_shard(str(options.copy_to), shard, "--copy-to")
         )

@@ -72,13 +72,13 @@ class ShardRow:
 
 
 Row = GroupRow | EndpointRow | MemberRow | ShardRow
-_TABLES: Final[dict[type[Row], str]] = {
+TABLES: Final[dict[type[Row], str]] = {
     GroupRow: "groups",
     EndpointRow: "group_endpoints",
     MemberRow: "members",
     ShardRow: "shard_leases",
 }
-_Kind = TypeVar("_Kind", GroupRow, EndpointRow, MemberRow, ShardRow)
+Kind = TypeVar("Kind", GroupRow, EndpointRow, MemberRow, ShardRow)
 
 
 class GroupRecords:
@@ -91,11 +91,11 @@ class GroupRecords:
         """Close the database."""
         self._database.close()
 
-    def rows(self, kind: type[_Kind]) -> list[_Kind]:
+    def rows(self, kind: type[Kind]) -> list[Kind]:
         """All rows of a kind."""
         names = ", ".join(field.name for field in fields(kind))
         with self._database.reading():
-            found = self._database.connection.execute(f"SELECT {names} FROM {_TABLES[kind]}").fetchall()
+            found = self._database.connection.execute(f"SELECT {names} FROM {TABLES[kind]}").fetchall()
         return [kind(*row) for row in found]
 
     def save(self, rows: Sequence[Row]) -> None:
@@ -104,7 +104,7 @@ class GroupRecords:
             for row in rows:
                 marks = ", ".join("?" * len(fields(row)))
                 self._database.connection.execute(
-                    f"INSERT OR REPLACE INTO {_TABLES[type(row)]} VALUES ({marks})", astuple(row)
+                    f"INSERT OR REPLACE INTO {TABLES[type(row)]} VALUES ({marks})", astuple(row)
                 )
 
     def delete_group(self, name: str) -> None:
@@ -117,7 +117,7 @@ class GroupRecords:
 
 def key_of(row: Row) -> tuple[str, ...]:
     """What a row is saved in place of: its table, its group, and which one it is."""
-    table = _TABLES[type(row)]
+    table = TABLES[type(row)]
     match row:
         case GroupRow():
             return table, row.name

@@ -192,6 +192,22 @@ def test_members_that_want_all_have_equal_parts_soon_and_idle_ones_give_theirs_u
     assert sum(shares) == pytest.approx(600)
 
 
+def test_members_without_a_slot_leave_the_rate_to_those_that_have_one() -> None:
+    clock = FakeClock()
+    machine = Machine(clock)
+    senders = [Sender(f"m{number}", machine, random.Random(1), loses=0) for number in range(20)]  # and 7 slots
+    sendable = []
+    for one in senders:
+        one.join()
+    for _ in range(40):
+        for one in senders:
+            clock.seconds += 3 / len(senders)
+            one.uses = (1.0,) if one.share.concurrency else (0.0,)
+            one.beat()
+        sendable.append(sum(one.held.requests_per_minute or 0 for one in senders if one.held.concurrency))
+    assert sum(sendable[5:]) / len(sendable[5:]) > 0.8 * 600
+
+
 def test_fair_shares_are_within_demand_and_sum_up_to_the_total() -> None:
     chance = random.Random(0)
     for _ in range(200):

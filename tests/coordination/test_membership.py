@@ -199,6 +199,20 @@ async def test_a_named_shard_waits_for_its_holder(served: Coordinated, clock: Fa
             await third.claim(LeasedShard(2), WORK, "node 3")
 
 
+async def test_a_shard_can_be_taken_from_a_holder_that_has_ended(served: Coordinated, clock: FakeClock) -> None:
+    first, second = Process(served, clock), Process(served, clock)
+    with pytest.raises(ReplacedError, match="shard 2/3 was given to another process"):
+        async with first.member() as member:
+            await member.claim(TaskShard(2, 3), WORK, "node 1")
+            await member.join("r", "run", "here", 0, None)
+            async with second.member() as other:
+                at = clock()
+                assert await other.claim(TaskShard(2, 3), WORK, "node 2", takes_over=True) == TaskShard(2, 3)
+                assert clock() == at
+                await first.until(first.stop.is_set)  # had it not ended, it would end now
+            raise DrainedError
+
+
 async def test_the_second_process_of_one_run_replaces_the_first(served: Coordinated, clock: FakeClock) -> None:
     first, second = Process(served, clock), Process(served, clock)
     with pytest.raises(ReplacedError, match="another one works on its run"):

@@ -3,15 +3,17 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Protocol
 
 from clairgen.coordination.wire import RATE_SECONDS, SERVER_SECONDS, Beat, Claim, Claimed, Granted, Join, Leave
 from clairgen.errors import ConfigError, RunError
 from clairgen.service.coordinator.member_groups import Group
 from clairgen.store.group_records import (
+    HELD,
     EndpointRow,
-    GroupRecords,
     GroupRow,
+    Kind,
     MemberRow,
     Row,
     ShardRow,
@@ -27,13 +29,39 @@ _MOST_SHARDS: Final = 200_000
 _MOST_SERVERS: Final = 10_000
 
 
-class Coordinator:
-    """The groups whose records `records` opens. Times are on `clock`."""
+class Records(Protocol):
+    """Where rows are kept, as `GroupRecords` does in a database. Its methods block, and may be called from any thread."""
 
-    def __init__(self, records: Callable[[], GroupRecords], clock: Callable[[], float] = time.monotonic) -> None:
+    def rows(self, kind: type[Kind]) -> list[Kind]:
+        """All rows of a kind."""
+
+    def save(self, rows: Sequence[Row]) -> None:
+        """Put rows on disk, each in place of the one with its key: all of them, or none."""
+
+    def delete_group(self, name: str) -> None:
+        """Forget a group."""
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+
+
+class Coordinator:
+    """The groups whose records `records` opens. Times are on `clock`.
+
+    With `has_new_token` no process from before this one can report any more: none is at work, and none holds a shard.
+    """
+
+    def __init__(
+        self,
+        records: Callable[[], Records],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        has_new_token: bool = False,
+    ) -> None:
         self._open = records
         self._clock = clock
-        self._records: GroupRecords | None = None
+        self._has_new_token = has_new_token
+        self._records: Records | None = None
         self._groups: dict[str, Group] = {}
         self._servers: dict[tuple[str, str], float] = {}
         self._opening = asyncio.Lock()
@@ -198,7 +226,7 @@ class Coordinator:
                 self._groups[row.name] = Group(row, self._clock, quiet_until)
             for one in await asyncio.to_thread(_parts, records):
                 if (group := self._groups.get(one.group_name)) is not None:  # else it is left of one that was forgotten
-                    group.load(one)
+                    group.load(_without_process(one) if self._has_new_token else one)
             self._records = records
 
     async def _save(self, group: Group, rows: Sequence[Row]) -> None:
@@ -241,6 +269,15 @@ class Coordinator:
                 done.set_result(None) if error is None else done.set_exception(error)
 
 
-def _parts(records: GroupRecords) -> list[EndpointRow | MemberRow | ShardRow]:
+def _without_process(row: EndpointRow | MemberRow | ShardRow) -> EndpointRow | MemberRow | ShardRow:
+    """The row once the process that it names is not heard any more; what a run was allotted stays, as it may be spent."""
+    if isinstance(row, MemberRow):
+        return replace(row, session="")
+    if isinstance(row, ShardRow) and row.state == HELD:
+        return replace(row, session="", state="")
+    return row
+
+
+def _parts(records: Records) -> list[EndpointRow | MemberRow | ShardRow]:
     """What is on disk of all groups."""
     return [*records.rows(EndpointRow), *records.rows(MemberRow), *records.rows(ShardRow)]

@@ -121,7 +121,7 @@ class ShardHolders:
             return True
         if held.row.state == DONE:
             return claim.number is not None  # by its number it can be gone on with
-        return held.ends_at <= self._clock()
+        return held.ends_at <= self._clock() or (claim.takes_over and claim.number is not None)
 
     def _refused(self, claim: Claim) -> Claimed:
         of_work = [one for (work, _), one in self._held.items() if work == claim.work]
