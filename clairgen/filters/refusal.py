@@ -60,7 +60,7 @@ _SIGNS = (
 )
 _SIGNS_OF_SPEAKERS = ("not", "n't", "unable", "prohibited", "decline", "refuse")
 _SPEAKER = lazy_pattern(r"i(?<!\wi)(?:\b|am|can|could|have|must|need|should|will|won|would)")
-"""In every phrase is one of the signs, or `i` and one of those of speakers, as in few other answers: most need not be searched."""
+"""In every phrase is one of the signs, or one of those of speakers and `i`; in most answers is neither, which need no search."""
 _TURN = lazy_pattern(
     r"\b(?:but|however|that said|nevertheless|nonetheless|instead|with that in mind|still)\b,? (?:[\w' ]{0,40}? )?"
     r"(?:here(?:'s| is| are)|i can|i could|i'll|i will|i'd be|let me|let's|for the purpose|we can|you can)\b"
