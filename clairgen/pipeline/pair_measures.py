@@ -21,10 +21,15 @@ from clairgen.records import Contrast, Finding, Message, Pair, Undecided
 
 Measures = tuple[Contrast | None, tuple[Finding, ...]]
 """What a pair is measured by, None for what was not decided, and what the filters find in it."""
-_MOST_WAITING: Final = 64
-"""Pairs that wait for another process; further ones are measured in this one, so that no core waits for another."""
+_MOST_WAITING: Final = 256
+"""Pairs that wait for another process; further ones are measured in this one, so that no core waits for another.
+
+One commit of the store lets a hundred pairs come at once, which is no sign yet that the others cannot keep up.
+"""
 _MOST_JOBS: Final = 8
 _BATCH: Final = 32
+_MOST_IN_BATCH: Final = 128
+"""A batch of as many keeps another process busy for longer than this one may take to send it the next."""
 _GATHERING_SECONDS: Final = 0.02
 """So long the first of a batch waits for others, since each batch costs this process time of its own."""
 _SECONDS_HERE: Final = 0.1
@@ -137,7 +142,7 @@ class PairMeasures:
     def _send(self, least: int) -> None:
         """Send what waits to processes that are free, in batches of `least` pairs and more, and the rest in a while."""
         while len(self._waiting) >= least and len(self._running) < self._jobs:
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            batch, self._waiting = self._waiting[:_MOST_IN_BATCH], self._waiting[_MOST_IN_BATCH:]
             task = asyncio.create_task(self._measure(batch), name="pairs measured elsewhere")
             self._running.add(task)
             task.add_done_callback(self._ended)
