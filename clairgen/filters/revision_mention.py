@@ -64,7 +64,13 @@ _PHRASES = (
     r"(versión|respuesta|solución) (corregida|revisada|mejorada)\b",
 )
 _REVISED = tuple(word.strip() for name in ("corrected", "improved") for word in _LISTS[name].split(","))
-"""Most answers have none of these words. Then only phrases without one can be in it, and these need a sign."""
+_NEAR_REVISED = ("here's ", "here is ", "here are ", "version of ", " been ")
+_NEXT_TO_REVISED = (
+    *((f"{before} ", "") for before in ("this", "these", "my", "your", "our", "more", "newly", "the", "a", "an", "ve")),
+    *((f"{before.strip()} ", "") for before in _LISTS["lately"].split(",")),
+    *(("", after) for after in (" for ", " to ", " student", "_student")),
+)
+"""In every phrase with a word for revised is one of those texts, or one of these before or after that word."""
 _WITHOUT = [one for one in _PHRASES if not re.search("<(revised|corrected|improved)>", one)]
 # What phrases have in common stands before them once, which makes the search faster.
 _MENTION, _MENTION_WITHOUT = (
@@ -83,7 +89,7 @@ _SIGNS: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("korrigierte", "überarbeitete", "verbesserte"), ("",)),
     **dict.fromkeys(("corrigée", "révisée", "améliorée", "corregida", "revisada", "mejorada"), ("",)),
 }
-"""In every phrase without one of those words is one of these, and before it one of what stands here after it."""
+"""In every other phrase is one of these words, and before it one of what stands here after it."""
 _LABEL = phrase_pattern(
     (r"^[ \t#*_>-]*(<revised> ([\w-]+ )?<text>|<changes> made|key (corrections|revisions))[ \t*_]*(:|$)",),
     _LISTS,
@@ -146,15 +152,24 @@ def _phrases(chosen: str) -> Iterator[str]:
 
 
 def _mentions(said: str) -> Iterator[re.Match[str]]:
-    """What `_MENTION` finds: it takes long, and most answers have no word that it could begin with."""
-    if any(map(said.__contains__, _REVISED)):
+    """What `_MENTION` finds: it takes long, and in most answers are not even the words that a phrase needs."""
+    if _has_revised(said):
         yield from _MENTION.finditer(said)
     elif _has_sign(said):
         yield from _MENTION_WITHOUT.finditer(said)
 
 
+def _has_revised(said: str) -> bool:
+    words = list(filter(said.__contains__, _REVISED))
+    if words and any(map(said.__contains__, _NEAR_REVISED)):
+        return True
+    joined = (f"{before}{word}{after}" for word in words for before, after in _NEXT_TO_REVISED)
+    return any(map(said.__contains__, joined))
+
+
 def _has_sign(said: str) -> bool:
-    return any(sign in said and any(f"{before}{sign}" in said for before in _SIGNS[sign]) for sign in _SIGNS)
+    joined = (f"{before}{sign}" for sign in filter(said.__contains__, _SIGNS) for before in _SIGNS[sign])
+    return any(map(said.__contains__, joined))
 
 
 REVISION_MENTION = Filter(
