@@ -41,7 +41,7 @@ class TaskShard:
         """A shard from `i/N`. Raises ConfigError for anything else, or a number that is not from 1 to N."""
         found = _FORM.fullmatch(text.strip())
         if found is None:
-            raise ConfigError(f"--shard {text!r} is not a shard; give i/N, such as 1/8, or auto, or auto/N")
+            raise ConfigError(f"--shard {text!r} is not a shard; give i/N, such as 1/8, or auto, auto/N or lease/N")
         number, count = map(int, found.groups())
         if not 1 <= number <= count <= MOST_SHARDS:
             last = min(max(count, 1), MOST_SHARDS)
@@ -88,7 +88,7 @@ def named_shard(text: str, environment: Mapping[str, str], *, is_coordinated: bo
     if first != "auto":
         return TaskShard.parse(text)
     if rest and not rest.isdecimal():
-        raise ConfigError(f"--shard {text!r} is not a shard; give i/N, such as 1/8, or auto, or auto/N")
+        raise ConfigError(f"--shard {text!r} is not a shard; give i/N, such as 1/8, or auto, auto/N or lease/N")
     found = dict(_shards_in(environment, int(rest) if rest else None))
     if not found and rest and is_coordinated:
         return _leased(rest)

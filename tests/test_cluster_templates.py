@@ -1,6 +1,7 @@
 """The templates for schedulers are run, with the variables that a scheduler sets and a scripted vLLM."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,13 @@ from tests.scripted import ScriptedEndpoint
 
 TEMPLATES = Path(__file__).parent.parent / "data" / "examples" / "cluster"
 KUBERNETES: list[dict[str, Any]] = list(yaml.safe_load_all((TEMPLATES / "kubernetes.yaml").read_text()))
+COORDINATOR: list[dict[str, Any]] = list(yaml.safe_load_all((TEMPLATES / "kubernetes-coordinator.yaml").read_text()))
 SKYPILOT: dict[str, Any] = yaml.safe_load((TEMPLATES / "skypilot.yaml").read_text())
+SKYPILOT_COORDINATOR: dict[str, Any] = yaml.safe_load((TEMPLATES / "skypilot-coordinator.yaml").read_text())
 TASKS = 6
+BUDGET_USD = 5.0
+FREE = {"price_per_million": {"input": 0, "output": 0}}
+HOSTNAME = "#!/bin/sh\n[ $# -eq 0 ] && echo localhost || echo '127.0.0.1 172.17.0.1 '\n"
 VLLM = """
     import http.server, json, sys, time
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -63,6 +70,13 @@ def is_served(port: int) -> bool:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
+def parsed_options(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The options of a command as it would be given them. Fails where it has no such option."""
+    commands: Any = typer.main.get_command(app)
+    parsed: dict[str, Any] = commands.commands[command].make_context(command, list(arguments)).params
+    return parsed
+
+
 class Node:
     """A machine on which a template's script is run: a folder, programs on the path, and a port for the model server."""
 
@@ -73,10 +87,12 @@ class Node:
         (programs / "server.py").write_text(textwrap.dedent(VLLM))
         executable(programs / "vllm", f'#!/bin/sh\nexec {sys.executable} {programs}/server.py "$@" {seconds}\n')
         executable(programs / "clairgen", f'#!/bin/sh\nexec {sys.executable} -m clairgen "$@"\n')
+        executable(programs / "hostname", HOSTNAME)
         executable(programs / "scontrol", f'#!/bin/sh\necho "$@" >> {folder}/scontrol\n')
         tasks = write_tasks(folder / "tasks.jsonl", questions(TASKS))
-        target = {"endpoints": [f"http://localhost:{self.port}/v1"], "concurrency": 1}
-        (folder / "config.yaml").write_text(config_text(reviser, tasks, target=target))
+        target = {"endpoints": [f"http://localhost:{self.port}/v1"], "concurrency": 1, **FREE}
+        text = config_text(reviser, tasks, target=target, stronger=FREE, budget_usd=BUDGET_USD)
+        (folder / "config.yaml").write_text(text)
         self.environment = {
             **os.environ,
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -114,7 +130,7 @@ def slurm(number: int, count: int = 2) -> dict[str, str]:
 async def test_a_slurm_job_and_a_skypilot_job_make_the_two_shards_of_a_run(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         node = Node(tmp_path, endpoint.url, seconds=0.4)
-        script = ("bash", TEMPLATES / "slurm.sh", "config.yaml", "shards")
+        script = ("bash", TEMPLATES / "slurm.sh", "config.yaml", "shards", "--log-texts")
         answered = asyncio.Event()
         endpoint.on_sent = lambda _request: answered.set()
         first = await node.start(*script, **slurm(1))
@@ -125,6 +141,7 @@ async def test_a_slurm_job_and_a_skypilot_job_make_the_two_shards_of_a_run(tmp_p
         before = len(endpoint.asked)
         assert await node.run(*script, **slurm(1)) == 0
         assert len(endpoint.asked) - before > 0
+        assert "Question number" in (tmp_path / "shards" / "1" / "run.log").read_text()  # as a further option wants it
         copies = {"COPIES": str(tmp_path / "copies"), "MODEL": "a/model"}
         rank = {"SKYPILOT_JOB_RANK": "1", "SKYPILOT_NUM_JOBS": "2"}
         assert await node.run("bash", "-c", SKYPILOT["run"], **copies, **rank) == 0
@@ -139,6 +156,45 @@ async def test_a_slurm_job_and_a_skypilot_job_make_the_two_shards_of_a_run(tmp_p
     assert (summary.lacking, summary.statuses["clair"]) == (0, {"made": TASKS})
 
 
+@pytest.mark.process
+async def test_a_slurm_job_and_a_skypilot_job_share_a_budget_by_a_coordinator(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        node, port, read = Node(tmp_path, endpoint.url, seconds=0.05), free_port(), {"CLAIRGEN_TOKEN_READ": "r" * 40}
+        variables = {"STATE": str(tmp_path / "state"), "COORDINATOR_PORT": str(port), **read}
+        service = await node.start("bash", TEMPLATES / "slurm-coordinator.sh", "shards", **variables)
+        try:
+            async with asyncio.timeout(60):
+                while not is_served(port):  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.05)
+            token, url = tmp_path / "shards" / "token", (tmp_path / "shards" / "coordinator").read_text().strip()
+            assert (url, stat.S_IMODE(token.stat().st_mode)) == (f"http://localhost:{port}", 0o600)
+            assert await node.run("bash", TEMPLATES / "slurm.sh", "config.yaml", "shards", **slurm(1)) == 0
+            found = {"CLAIRGEN_COORDINATOR": url, "CLAIRGEN_TOKEN_MEMBER": token.read_text().strip()}
+            rank = {"SKYPILOT_JOB_RANK": "1", "SKYPILOT_NUM_JOBS": "2", "COPIES": "copies", "MODEL": "a/model"}
+            assert await node.run("bash", "-c", SKYPILOT["run"], **found, **rank) == 0
+            [group] = json.loads((await clairgen("coordinator", url, "--json", environment=read)).out)
+        finally:
+            service.terminate()
+            assert await service.wait() == 0
+    assert group["budget_usd"] == BUDGET_USD
+    assert [member["spent_usd"] > 0 for member in group["members"]] == [True, True]
+    assert [(one["shard"], one["state"]) for one in group["shards"]] == [("1/2", "done"), ("2/2", "done")]
+
+
+def test_the_skypilot_coordinator_serves_at_the_address_that_the_jobs_are_given(tmp_path: Path) -> None:
+    executable(tmp_path / "hostname", HOSTNAME)
+    executable(tmp_path / "clairgen", f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/arguments\n')
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    subprocess.run(["bash", "-c", SKYPILOT_COORDINATOR["run"]], check=True, env=environment)
+    command, *arguments = (tmp_path / "arguments").read_text().splitlines()
+    parsed = parsed_options(command, arguments)
+    assert parsed["host"] == "0.0.0.0"  # noqa: S104
+    assert (parsed["root"], parsed["allow_host"]) == (tmp_path / "coordinator", ["127.0.0.1"])
+    said = (TEMPLATES / "skypilot-coordinator.yaml").read_text()
+    assert f"http://$(ssh coordinator hostname -I | cut -d ' ' -f 1):{parsed['port']}" in said
+    assert (tmp_path / "coordinator").is_dir()
+
+
 def test_the_slurm_script_is_bash_that_sbatch_reads() -> None:
     text = (TEMPLATES / "slurm.sh").read_text()
     assert text.startswith("#!/bin/bash\n")
@@ -148,9 +204,10 @@ def test_the_slurm_script_is_bash_that_sbatch_reads() -> None:
     assert re.fullmatch(r"1-\d+", options["array"])
     left = int(options["signal"].removeprefix("B:TERM@"))
     assert _drain_seconds(text) + 15 < left
-    subprocess.run(["bash", "-n", TEMPLATES / "slurm.sh"], check=True)
-    if shellcheck := shutil.which("shellcheck"):
-        subprocess.run([shellcheck, TEMPLATES / "slurm.sh"], check=True)
+    for script in ("slurm.sh", "slurm-coordinator.sh"):
+        subprocess.run(["bash", "-n", TEMPLATES / script], check=True)
+        if shellcheck := shutil.which("shellcheck"):
+            subprocess.run([shellcheck, TEMPLATES / script], check=True)
 
 
 async def test_the_container_of_the_kubernetes_job_makes_a_shard_for_each_index(
@@ -179,7 +236,7 @@ async def test_the_container_of_the_kubernetes_job_makes_a_shard_for_each_index(
 
 def test_the_kubernetes_job_names_what_is_there() -> None:
     deployment, _, job = KUBERNETES
-    for one in (deployment, job):
+    for one in (deployment, job, COORDINATOR[-1]):
         pod = one["spec"]["template"]["spec"]
         volumes = {volume["name"] for volume in pod["volumes"]}
         [container] = pod["containers"]
@@ -187,21 +244,41 @@ def test_the_kubernetes_job_names_what_is_there() -> None:
     pod = job["spec"]["template"]["spec"]
     [container] = pod["containers"]
     assert (job["spec"]["completionMode"], pod["restartPolicy"]) == ("Indexed", "Never")
-    commands: Any = typer.main.get_command(app)
-    parsed = commands.commands["generate"].make_context("generate", list(container["args"][1:])).params
+    parsed = parsed_options("generate", container["args"][1:])
     assert parsed["drain_seconds"] + 15 < pod["terminationGracePeriodSeconds"]
     rules = [rule for rule in job["spec"]["podFailurePolicy"]["rules"] if rule["action"] == "FailIndex"]
     assert rules[0]["onExitCodes"]["containerName"] == container["name"]
     assert rules[0]["onExitCodes"]["values"] == [USER, REPLACED]
 
 
+def test_the_kubernetes_coordinator_is_what_the_shards_are_told() -> None:
+    volume, service, deployment = COORDINATOR
+    pod = deployment["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    [shard] = KUBERNETES[-1]["spec"]["template"]["spec"]["containers"]
+    said = (TEMPLATES / "kubernetes-coordinator.yaml").read_text()
+    [port] = [one["port"] for one in service["spec"]["ports"]]
+    assert f"CLAIRGEN_COORDINATOR=http://{service['metadata']['name']}:{port} " in said
+    parsed = parsed_options("serve", container["args"][1:])
+    assert (parsed["allow_host"], parsed["port"]) == ([service["metadata"]["name"]], port)
+    assert str(parsed["root"]) in [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == volume["metadata"]["name"]
+    [token] = container["env"]  # and no key of a provider
+    [secret] = [source["secretRef"]["name"] for source in shard["envFrom"]]
+    assert token["valueFrom"]["secretKeyRef"] == {"name": secret, "key": token["name"]}
+    assert (container["image"], container["securityContext"]) == (shard["image"], shard["securityContext"])
+
+
 def test_the_skypilot_files_say_what_their_commands_need() -> None:
     pool = yaml.safe_load((TEMPLATES / "skypilot-pool.yaml").read_text())
     assert pool["resources"]["accelerators"] == SKYPILOT["resources"]["accelerators"]
     assert "clairgen[copies]" in pool["setup"]
-    subprocess.run(["bash", "-n", "-c", SKYPILOT["run"]], check=True)
-    named = set(re.findall(r"\$(?:\{)?([A-Z_]+)", SKYPILOT["run"]))
-    assert named - {"HOME", "PORT", "SKYPILOT_JOB_RANK"} <= {*SKYPILOT["envs"], *SKYPILOT.get("secrets", {})}
+    assert "clairgen[serve]" in SKYPILOT_COORDINATOR["setup"]
+    for task in (SKYPILOT, SKYPILOT_COORDINATOR):
+        subprocess.run(["bash", "-n", "-c", task["run"]], check=True)
+        named = set(re.findall(r"\$(?:\{)?([A-Z_]+)", task["run"])) - {"HOME", "PORT", "COORDINATOR_PORT"}
+        assert named - {"SKYPILOT_JOB_RANK"} <= {*task.get("envs", {}), *task.get("secrets", {})}
 
 
 def _drain_seconds(text: str) -> int:

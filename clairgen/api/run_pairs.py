@@ -9,7 +9,18 @@ from clairgen.errors import InputError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.records import StoredPair
-from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading, shard_folder
+from clairgen.store import (
+    CastVote,
+    JudgeReply,
+    PairChoice,
+    RunDirectory,
+    ScoreReply,
+    Thoughts,
+    reading,
+    runs_inside,
+    shard_folder,
+    summed_counts,
+)
 from clairgen.wording import one_line_repr
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -157,10 +168,13 @@ class FilterCounts:
 
 
 async def filtered(run: Path | str) -> FilterCounts:
-    """What the filters in force find in the pairs of a run."""
-    async with reading(RunDirectory(Path(run)), snapshot=True) as store:
-        pairs = store.pairs
-        return FilterCounts(await pairs.statuses(), await pairs.dropped(), await pairs.marked())
+    """What the filters in force find in the pairs of a run, or of all shards in a folder."""
+    counts = []
+    for one in runs_inside(Path(run)) or [Path(run)]:
+        async with reading(RunDirectory(one), snapshot=True) as store:
+            pairs = store.pairs
+            counts.append((await pairs.statuses(), await pairs.dropped(), await pairs.marked()))
+    return FilterCounts(*map(summed_counts, zip(*counts, strict=True)))
 
 
 async def pairs(run: Path | str, recipe: str | None = None, *, kept: bool = True) -> AsyncGenerator[StoredPair, None]:

@@ -36,7 +36,7 @@ def advise_command(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, max=1000, help="Fresh answers that each winner is compared with.")] = 1,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=2**53, help="Only LIMIT kept pairs a recipe, drawn uniformly.")
+        int | None, typer.Option(min=1, max=2**40, help="Only LIMIT kept pairs a recipe, drawn uniformly.")
     ] = None,
     config: Annotated[
         Path | None,

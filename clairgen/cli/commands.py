@@ -5,6 +5,7 @@ command and its subcommand (`import`, which no module can be called, is `import_
 function's docstring.
 """
 
+import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -124,7 +125,9 @@ def module_of(name: str) -> str:
 def load_command(name: str) -> "Command":
     """A command with its options, from its module."""
     own_name = module_of(name)
-    module = import_module(f"clairgen.cli.{own_name}")
+    function = getattr(import_module(f"clairgen.cli.{own_name}"), f"{own_name}_command")
+    # A paragraph fills the lines of the terminal and not those of the source.
+    paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(function) or "").split("\n\n")]
     app = typer.Typer(add_completion=False)
-    app.command(name.split()[-1])(getattr(module, f"{own_name}_command"))
+    app.command(name.split()[-1], help="\n\n".join(paragraphs))(function)
     return typer.main.get_command(app)

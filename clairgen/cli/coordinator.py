@@ -87,13 +87,14 @@ def _print_group(console: Console, group: dict[str, Any]) -> None:
     money = f"${group['spent_usd']:,.4f} spent, ${group['allotted_usd']:,.4f} allotted{budget}"
     console.print(safe_line(f"{group['group']}: {counted(len(group['members']), 'run')}, {money}"), soft_wrap=True)
     table = Table(box=None, pad_edge=False)
-    for title in ("run", "id", "state"):
-        table.add_column(title)
+    table.add_column("id", no_wrap=True)
+    table.add_column("state")
     for title in ("spent", "allotted"):
         table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("run", overflow="fold")
     for one in group["members"]:
         amounts = (f"${one[name]:,.4f}" for name in ("spent_usd", "allotted_usd"))
-        table.add_row(safe_line(one["run"]), safe_line(one["run_id"]), one["state"], *amounts)
+        table.add_row(safe_line(one["run_id"]), one["state"], *amounts, safe_line(one["run"]))
     console.print(table)
     for line in (*_limits(group), *_shards(group)):
         console.print(safe_line(line), soft_wrap=True)

@@ -54,7 +54,7 @@ VllmOptionsOption = Annotated[
     str, typer.Option("--vllm-options", help="Further arguments of that vLLM, such as '--max-model-len 4096'.")
 ]
 LabelOption = Annotated[str | None, typer.Option("--label", help="What tables call the model; its name if left out.")]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, max=2**53, help="Only the first LIMIT questions.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, max=2**40, help="Only the first LIMIT questions.")]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be requested and its cost; request nothing.")
 ]

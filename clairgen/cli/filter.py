@@ -8,6 +8,7 @@ import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError
+from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out 
 
 
 def filter_command(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The run directory, or a folder of shards.", show_default=False)],
     length_ratio: Annotated[str | None, typer.Option(help=f"Characters of chosen / rejected. {_BOUNDS}")] = None,
     length_difference: Annotated[str | None, typer.Option(help=f"Length of chosen - rejected. {_BOUNDS}")] = None,
     length_tokenizer: Annotated[
@@ -57,11 +58,15 @@ def filter_command(
     jaccard, levenshtein, revision_mention, lost_answer, refusal, language, removed_markup, removed_space, unknown_finish_reason,
     contamination, votes, near_duplicate; and those of plugins.
 
+    A folder of shards is filtered shard by shard, and refused where a filter has to compare the pairs of all with each other.
+
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
     from clairgen import api
     from clairgen.filters.filter_settings import FilterSettings
+    from clairgen.pipeline.filter_shards import filter_shards
     from clairgen.pipeline.refilter import filter_pairs
+    from clairgen.store import runs_inside, shard_folder
 
     ranges = {
         "length_ratio": length_ratio,
@@ -75,14 +80,20 @@ def filter_command(
         for action, names in (("drop", drop), ("mark", mark), ("off", off))
         for name in names or ()
     }
-    before = run_coroutine(api.filters_in_force(run))
-    alone = run_coroutine(api.recipes_of(run, recipe or ()))
+    folder = run_coroutine(shard_folder(run)) if runs_inside(run) else None
+    first = run if folder is None else next(iter(folder.shards.values()))
+    before = run_coroutine(api.filters_in_force(first))
+    alone = run_coroutine(api.recipes_of(first, recipe or ()))
     by_votes: dict[str, Any] = {} if votes is None else {"found": [one.strip() for one in votes.split(",")]}
     by_votes |= {} if fewest_votes is None else {"fewest": fewest_votes}
     settings = _changed(
         before or FilterSettings(), bounds, length_tokenizer, evaluation or [], actions, alone, by_votes
     )
-    run_coroutine(filter_pairs(run, settings))
+    if folder is None:
+        run_coroutine(filter_pairs(run, settings))
+    else:
+        run_coroutine(filter_shards(folder, settings, tell=lambda line: typer.echo(plain_line(line), err=True)))
+        typer.echo(f"Filtered the pairs of {counted(len(folder.shards), 'shard')}, each by itself.")
     after = run_coroutine(api.filtered(run))
     typer.echo(f"In force: {settings.description}")
     for name, counts in after.statuses.items():

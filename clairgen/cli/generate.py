@@ -55,7 +55,7 @@ def generate_command(
     run: Annotated[
         Path, typer.Option("--run", help="The run directory: created if new, else continued.", show_default=False)
     ],
-    limit: Annotated[int | None, typer.Option(min=1, max=2**53, help="Only the first LIMIT tasks of the run.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=2**40, help="Only the first LIMIT tasks of the run.")] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -248,7 +248,8 @@ def print_summary(summary: "Summary", again: str) -> None:
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:
-        typer.echo(f"This is shard {summary.shard}. Next, with all of them: clairgen merge SHARDS --run RUN")
+        none = "" if summary.statuses else ", which has none of the tasks"
+        typer.echo(f"This is shard {summary.shard}{none}. Next, with all of them: clairgen merge SHARDS --run RUN")
     else:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 

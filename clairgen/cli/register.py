@@ -22,14 +22,14 @@ def register_command(
         typer.Option(
             metavar="URL",
             envvar="CLAIRGEN_COORDINATOR",
-            help="The clairgen serve that tells runs of it (`endpoints: [registered]`).",
+            help="The clairgen serve that tells runs of it, which have `registered` under `endpoints`.",
             show_default=False,
         ),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
-            help="In place of a coordinator a folder that all machines share (`endpoints: [registered:FOLDER]`).",
+            help="In place of a coordinator a folder that all machines share (`registered:FOLDER` under `endpoints`).",
             show_default=False,
         ),
     ] = None,

@@ -29,7 +29,7 @@ def show_command(
         str | None, typer.Option(metavar="REASON", help="Only pairs that a filter drops for this reason.")
     ] = None,
     marked: Annotated[bool, typer.Option("--marked", help="Only pairs that a filter marks.")] = False,
-    number: Annotated[int, typer.Option(min=1, max=2**53, help="Which of these pairs, counted from 1.")] = 1,
+    number: Annotated[int, typer.Option(min=1, max=2**40, help="Which of these pairs, counted from 1.")] = 1,
     random: Annotated[bool, typer.Option("--random", help="Any of these pairs.")] = False,
     thinking: Annotated[
         bool, typer.Option("--thinking", help="Also what the models thought before they answered.")

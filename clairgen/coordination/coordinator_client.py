@@ -31,6 +31,7 @@ OPERATOR_VARIABLES: Final = ("CLAIRGEN_TOKEN_RUN", "CLAIRGEN_TOKEN_REVIEW", "CLA
 """The same for whoever looks after groups."""
 _TIMEOUTS: Final = Timeouts(connect=2.0, first_byte=4.0, total=4.0)
 _LATER: Final = (408, 429)
+_UNAUTHORIZED: Final = 401
 _GONE: Final = 410
 _NAME: Final = lazy_pattern(NAME)
 _Answer = TypeVar("_Answer", bound=Wire)
@@ -42,11 +43,15 @@ class SilentError(ClairgenError):
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorAddress:
-    """Where a coordinator is, and the token for it; `group` is a name that the user gave, None for that of the configuration."""
+    """Where a coordinator is, and the token for it; `group` is a name that the user gave, None for that of the configuration.
+
+    `variables` are those in which a token is looked for.
+    """
 
     url: str
     token: str | None = field(default=None, repr=False)
     group: str | None = None
+    variables: Sequence[str] = MEMBER_VARIABLES
 
     @classmethod
     def of(
@@ -63,7 +68,7 @@ class CoordinatorAddress:
         if group is not None and (len(group) > LONGEST_NAME or not _NAME.fullmatch(group)):
             raise ConfigError(f"--group {group!r} is not a name; use letters, digits, dots, - and _")
         token = next((environment[name] for name in variables if environment.get(name)), None)
-        return cls(url.rstrip("/"), token, group)
+        return cls(url.rstrip("/"), token, group, variables)
 
 
 class CoordinatorClient:
@@ -77,6 +82,7 @@ class CoordinatorClient:
         self._transport = transport
         self._base = f"{address.url}{API}"
         self._group = f"{self._base}/groups/{quote(group)}"
+        self._variables = address.variables
         # Many members with a connection each that is used every few seconds would use up those of the service.
         self._headers = {"content-type": "application/json", "connection": "close"}
         if address.token:
@@ -140,7 +146,12 @@ class CoordinatorClient:
             raise SilentError(f"status {response.status}: {said}")
         if response.status == _GONE:
             raise ReplacedError(f"the coordinator says: {said}")
-        raise ConfigError(f"the coordinator at {self._base.removesuffix(API)} refuses: {said}")
+        where = self._base.removesuffix(API)
+        if response.status == _UNAUTHORIZED:
+            raise ConfigError(
+                f"the coordinator at {where} asks for a valid token; set {' or '.join(self._variables)} to one of its own"
+            )
+        raise ConfigError(f"the coordinator at {where} refuses: {said}")
 
 
 def _read(response: Response, kind: type[_Answer]) -> _Answer:

@@ -138,14 +138,14 @@ class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
         }
         return FilterSettings(self.root.model_copy(update={**options, _RECIPES: own}))
 
+    def is_in_force(self, name: str) -> bool:
+        """Whether this filter is in force for any recipe."""
+        return any(settings.action(name, revises=True) is not None for settings in (self, *map(self.of, self.recipes)))
+
     @property
     def compares_pairs(self) -> bool:
         """Whether a filter is in force, for any recipe, that needs the whole run."""
-        return any(
-            one.whole_run and settings.action(one.name, revises=True) is not None
-            for settings in (self, *map(self.of, self.recipes))
-            for one in settings.filters
-        )
+        return any(one.whole_run and self.is_in_force(one.name) for one in self.filters)
 
     @property
     def phrases(self) -> tuple[str, ...]:

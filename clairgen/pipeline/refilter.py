@@ -119,7 +119,7 @@ async def filter_again(store: Store, filter_set: int, settings: FilterSettings) 
     filters_in_force, plans = FilterPipeline(settings), await store.metadata.plans()
     latest, votes = await store.votes.latest(), await _votes_in_words(store)
     cut = {stored.id: roles async for stored, roles in _unseen_cut_prompts(store)}
-    voted = [identity for identity in votes if identity not in cut] if _looks_at_votes(settings) else []
+    voted = [identity for identity in votes if identity not in cut] if settings.is_in_force(VOTES.name) else []
     all_cut = await _cut_prompts(store) if voted else {}
     async for stored in store.pairs.made_with_ids([*cut, *voted]):
         prompt, plan = stored.task.messages, plans.get(stored.outcome.recipe)
@@ -135,7 +135,7 @@ async def filter_again(store: Store, filter_set: int, settings: FilterSettings) 
             )
             if findings != stored.findings:
                 await store.pairs.save_findings(stored.id, findings, filter_set)
-    if _looks_at_votes(settings):
+    if settings.is_in_force(VOTES.name):
         await store.metadata.put(_VOTES_SEEN, str(latest))
 
 
@@ -149,12 +149,6 @@ async def _unseen_cut_prompts(store: Store, prompts: int = PROMPTS) -> AsyncIter
 
 def _looks_for_cut_prompts(settings: FilterSettings, stored: StoredPair) -> bool:
     return settings.of(stored.outcome.recipe).action(CUT_PROMPT.name, revises=True) is not None
-
-
-def _looks_at_votes(settings: FilterSettings) -> bool:
-    """Whether the filter by votes is in force for any recipe."""
-    of_recipes = (settings, *map(settings.of, settings.recipes))
-    return any(one.action(VOTES.name, revises=True) is not None for one in of_recipes)
 
 
 async def _votes_in_words(store: Store) -> dict[str, tuple[str, ...]]:
@@ -176,7 +170,7 @@ async def unsettle_run_filters(store: Store, settings: FilterSettings) -> None:
 
 async def unsettle_votes(store: Store, settings: FilterSettings) -> None:
     """The same of the filter by votes, which does not see a pair that is made again until `filter_again`."""
-    if _looks_at_votes(settings):
+    if settings.is_in_force(VOTES.name):
         await store.metadata.put(_VOTES_SEEN, "-1")
 
 
@@ -209,7 +203,9 @@ async def require_coverage(store: Store, run: RunDirectory, *, of_shard: bool = 
                         f"the server of the {roles[0]} may have cut the prompt of the pair {one.id} of {run.path}, which shows "
                         "only in all shards together; merge them with clairgen merge, or apply filters without cut_prompt to each"
                     )
-        if _looks_at_votes(settings) and await store.votes.latest() > int(await store.metadata.get(_VOTES_SEEN) or 0):
+        if settings.is_in_force(VOTES.name) and await store.votes.latest() > int(
+            await store.metadata.get(_VOTES_SEEN) or 0
+        ):
             raise RunError(
                 f"people have voted since the filters of {run.path}, which go by votes, were applied, or pairs were made again; "
                 f"run: clairgen filter {run.path}"

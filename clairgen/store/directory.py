@@ -101,7 +101,7 @@ class RunDirectory:
         """Raise RunError for a folder that is no run directory but contains some, as that of shards does."""
         if runs := runs_inside(self.path):
             raise RunError(
-                f"{self.path} is not a run directory but contains {counted(len(runs), 'run')}, such as {runs[0].name}; name one "
+                f"{self.path} is not a run directory but contains {counted(len(runs), 'run')}, such as {runs[0]}; name one "
                 f"of them, or make one run of the shards of a run with: clairgen merge {self.path} --run RUN"
             )
 

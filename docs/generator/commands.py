@@ -1,6 +1,5 @@
 """The reference of the command line, from the commands themselves."""
 
-import inspect
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
@@ -24,7 +23,7 @@ def all_commands() -> dict[str, Any]:
 
 
 def _command(name: str, command: Any) -> str:  # noqa: ANN401 - typer has a click of its own
-    paragraphs = [" ".join(part.split()) for part in inspect.cleandoc(command.help or "").split("\n\n")]
+    paragraphs = (command.help or "").split("\n\n")
     examples = [part.removeprefix(_EXAMPLE) for part in paragraphs if part.startswith(_EXAMPLE)]
     words = [part for part in paragraphs if not part.startswith(_EXAMPLE)]
     arguments = [one for one in command.params if one.param_type_name == "argument"]

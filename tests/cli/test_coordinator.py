@@ -73,6 +73,10 @@ async def test_groups_are_shown_with_members_money_limits_and_shards() -> None:
         service.script = lambda _: Reply(json.dumps({"detail": "the run r-1 is at work"}).encode(), 409)
         kept = await clairgen("coordinator", url, "--group", "first", "--free", "r-1")
         assert (kept.code, "refuses: the run r-1 is at work" in kept.err) == (2, True)
+        service.page = lambda _: Reply(b'{"detail": "this needs a valid token"}', 401)
+        without = await clairgen("coordinator", url, environment={"CLAIRGEN_TOKEN_MEMBER": "t" * 40})
+        named = "CLAIRGEN_TOKEN_RUN or CLAIRGEN_TOKEN_REVIEW or CLAIRGEN_TOKEN_READ"
+        assert f"asks for a valid token; set {named} to one of its own" in without.err
 
 
 @pytest.mark.parametrize(

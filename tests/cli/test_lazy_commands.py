@@ -1,6 +1,7 @@
 """The commands are listed without being imported, and completed with their options."""
 
 import inspect
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -57,7 +58,15 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     assert (first, blank) == (LEAVES[name], "")
     assert "\nExample: clairgen" in docstring(name)
     command = load_command(name)
-    assert (command.name, command.help) == (name.split()[-1], docstring(name))
+    paragraphs = [" ".join(paragraph.split()) for paragraph in docstring(name).split("\n\n")]
+    assert (command.name, (command.help or "").split("\n\n")) == (name.split()[-1], paragraphs)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_no_help_has_brackets_that_a_terminal_takes_for_markup(name: str) -> None:
+    command = load_command(name)
+    helps = [command.help, *(getattr(option, "help", None) for option in command.params)]
+    assert [text for text in helps if re.search(r"\[[a-z/#@]", text or "")] == []
 
 
 def test_the_help_of_filter_names_every_filter() -> None:

@@ -17,6 +17,7 @@ from clairgen.coordination.wire import (
     SHARD_SECONDS,
     Beat,
     Claim,
+    Claimed,
     EndpointLimit,
     EndpointUse,
     Granted,
@@ -337,6 +338,23 @@ def test_a_process_holds_one_shard_however_often_it_asks() -> None:
     assert claim("b") == 2  # though the first is free again, and was this machine's too
     machine.keep(machine.group.leave(Leave(session="b", done=True)))
     assert [row.state for row, _ in machine.group.shards.rows()] == ["", "done"]
+
+
+def test_who_had_a_shard_is_known_by_the_folder_that_its_number_was_put_into() -> None:
+    machine = Machine(FakeClock())
+
+    def claim(session: str, holder: str, number: int | None = None) -> Claimed:
+        claimed, rows = machine.group.claim(Claim(session=session, work="w", count=2, number=number, holder=holder))
+        machine.keep(rows)
+        machine.keep(machine.group.leave(Leave(session=session, done=False)))
+        return claimed
+
+    assert claim("a", "node1:/shards/{shard}").number == 1
+    assert [row.holder for row, _ in machine.group.shards.rows()] == ["node1:/shards/1"]
+    assert claim("b", "node2:/shards/{shard}").number == 2
+    assert claim("c", "node2:/shards/{shard}").number == 2  # the one that this machine had
+    assert claim("d", "node1:/shards/1", 1).sentence == ""
+    assert "was begun by node1:/shards/1;" in claim("e", "node2:/shards/{shard}", 1).sentence
 
 
 def test_members_that_disagree_are_refused_until_nobody_is_at_work() -> None:

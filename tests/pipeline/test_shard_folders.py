@@ -19,6 +19,7 @@ from clairgen.reporting.lint.lint_pairs import lint
 from clairgen.store import RunDirectory, Vote, folder_of, writing
 from clairgen.task_shard import TaskShard, shards_named
 from tests.cli.commands import clairgen
+from tests.pipeline.test_cut_prompts_dropped import cutting
 from tests.pipeline.test_shards import answered
 from tests.runs import config, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
@@ -211,3 +212,56 @@ async def test_what_is_no_folder_of_one_runs_shards_is_refused(shards: Path, tmp
 async def test_shards_that_have_no_pair_yet_and_unknown_recipes(shards: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no recipe 'nothing'"):
         await api.export(shards, tmp_path / "out", recipes=["nothing"])
+
+
+async def test_filters_of_single_pairs_find_in_each_shard_what_they_find_in_the_merged_run(
+    shards: Path, tmp_path: Path
+) -> None:
+    second = runs(shards)[1]
+    await api.cast_vote(second, (await api.made_pairs(second, "clair"))[0].id, Vote.DROP, "ada")
+    await merge_shards([shards], tmp_path / "merged")
+    outputs = []
+    for run in (shards, tmp_path / "merged"):
+        await clairgen("filter", run, "--off", "near_duplicate", "--votes", "drop")
+        outputs.append((await clairgen("filter", run, "--length-ratio", "1.1:", "--recipe", "clair")).out)
+    first_line, _, of_folder = outputs[0].partition("\n")
+    assert (first_line, of_folder) == (f"Filtered the pairs of {SHARDS} shards, each by itself.", outputs[1])
+    assert "clair: 13 of 18 pairs kept, 5 dropped (4 length-ratio-below, 1 voted-drop)" in of_folder
+    findings = {stored.id: stored.findings for run in runs(shards) for stored in await api.made_pairs(run, "clair")}
+    assert findings == {stored.id: stored.findings for stored in await api.made_pairs(tmp_path / "merged", "clair")}
+
+
+async def test_a_folder_is_not_filtered_by_what_only_the_merged_run_can_say(shards: Path) -> None:
+    before = [await api.filtered(run) for run in runs(shards)]
+    refused = await clairgen("filter", shards, "--jaccard", "20:")
+    assert refused.code == 2
+    assert "near_duplicate would have to compare pairs of all shards with each other" in refused.err
+    assert f"clairgen merge {shards} --run RUN (or filter without it: --off near_duplicate)" in refused.err
+    with RunDirectory(shards / "3").locked():
+        busy = await clairgen("filter", shards, "--off", "near_duplicate")
+    assert (busy.code, "3 is in use by" in busy.err) == (2, True)
+    assert [await api.filtered(run) for run in runs(shards)] == before
+
+
+async def test_a_filter_of_a_folder_that_was_killed_is_run_again(shards: Path) -> None:
+    """The first shard is filtered first, and its filters are what a command changes."""
+    shutil.rmtree(shards / "2")
+    await clairgen("filter", shards / "1", "--off", "near_duplicate", "--jaccard", "20:")
+    again = await clairgen("filter", shards, "--off", "near_duplicate", "--jaccard", "20:")
+    assert again.code == 0
+    assert f"1 shard had other filters than {shards / '1'}" in again.err
+    assert f"{shards} is without 1 shard: 2/3; filter again once it is there" in again.err
+    first, second = [await api.filters_in_force(run) for run in runs(shards)]
+    assert first == second
+    await api.report(shards)
+
+
+async def test_a_folder_is_not_filtered_where_a_server_may_have_cut_a_prompt(tmp_path: Path) -> None:
+    rows = [{"id": f"t{n}", "prompt": f"{n}: Summarize. " + "France has a capital. " * (200 + n)} for n in range(4)]
+    async with ScriptedEndpoint(cutting) as endpoint:
+        settings = config(endpoint.url, write_tasks(tmp_path / "tasks.jsonl", rows), recipes=["clair"])
+        for number in (1, 2):
+            await generate(settings, tmp_path / "shards" / str(number), Options(shard=TaskShard(number, 2)))
+    refused = await clairgen("filter", tmp_path / "shards", "--jaccard", "20:")
+    assert (refused.code, "the server of the target may have cut the prompt of the pair" in refused.err) == (2, True)
+    assert (await clairgen("filter", tmp_path / "shards", "--off", "cut_prompt")).code == 0

@@ -466,9 +466,9 @@ async def test_status_takes_a_folder_of_shards_as_one_run(tmp_path: Path) -> Non
         }
         assert [one["shard"] for one in told["shards"]] == ["1/3", "2/3", "3/3"]
         assert told["missing_shards"] == []
-        done = await clairgen("filter", shards)
+        done = await clairgen("reparse", shards)
         assert done.code == 2
-        assert "contains 3 runs, such as 1; name one of them, or make one run of the shards" in done.err
+        assert f"contains 3 runs, such as {shards / '1'}; name one of them, or make one run of the shards" in done.err
         shutil.move(cluster.shard(2), tmp_path / "two")
         assert json.loads((await clairgen("status", shards, "--json")).out)["missing_shards"] == ["2/3"]
         shutil.copytree(cluster.shard(1), shards / "copy")
@@ -528,6 +528,8 @@ async def test_the_commands_say_what_comes_next(tmp_path: Path) -> None:
             )
             assert done.code == 0
             assert f"This is shard {number}/2. Next, with all of them: clairgen merge" in done.out
+        empty = await clairgen(*command[:3], tmp_path / "empty", "--shard", "999/1000")
+        assert "This is shard 999/1000, which has none of the tasks. Next" in empty.out
         part = await clairgen("merge", tmp_path / "shards" / "1", "--run", tmp_path / "all")
         assert "of 12 are in shards that were not merged yet" in part.out
         whole = await clairgen("merge", tmp_path / "shards", "--run", tmp_path / "all")

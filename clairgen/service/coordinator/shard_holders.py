@@ -64,11 +64,11 @@ class ShardHolders:
             return Claimed(number=own.row.number), own.row
         if (number := self._free_one(claim)) is None:
             return self._refused(claim), None
-        before = self._held.get((claim.work, number))
-        row = ShardRow(group, claim.work, number, claim.count, claim.session, claim.holder, HELD)
+        before, holder = self._held.get((claim.work, number)), _holder(claim, number)
+        row = ShardRow(group, claim.work, number, claim.count, claim.session, holder, HELD)
         self._held[claim.work, number] = _Held(row, self._clock() + SHARD_SECONDS)
         begun = ""
-        if before is not None and before.row.holder != claim.holder:
+        if before is not None and before.row.holder != holder:
             begun = (
                 f"shard {number}/{claim.count} was begun by {before.row.holder}; answers that are not in this run's folder are "
                 "requested again"
@@ -105,7 +105,7 @@ class ShardHolders:
         held = self._held.get((claim.work, number))
         if held is None:
             return 1
-        return 0 if held.row.holder == claim.holder else 2
+        return 0 if held.row.holder == _holder(claim, number) else 2
 
     def _is_free(self, claim: Claim, number: int) -> bool:
         held = self._held.get((claim.work, number))
@@ -131,3 +131,8 @@ class ShardHolders:
             sentence=f"{which} in work, such as by {first.row.holder}; waiting, since a holder that ends, or is "
             f"silent for {SHARD_SECONDS:g} s, is replaced",
         )
+
+
+def _holder(claim: Claim, number: int) -> str:
+    """Who holds a shard: with its number in the folder that was named before the number was known."""
+    return claim.holder.replace("{shard}", str(number))

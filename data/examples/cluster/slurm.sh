@@ -5,7 +5,8 @@
 #   clairgen status FOLDER
 #   clairgen merge FOLDER --run RUN       when the array has ended
 #
-# A job that is stopped or loses its node is queued again and goes on: only what was in flight is asked again.
+# A job that is stopped or loses its node is queued again and goes on: only what was in flight is asked again. What follows FOLDER are
+# further options of clairgen generate. With slurm-coordinator.sh the shards have one limit and one budget.
 
 #SBATCH --job-name=clairgen
 #SBATCH --array=1-8
@@ -23,9 +24,14 @@ run=$2/$SLURM_ARRAY_TASK_ID
 model=${MODEL:-meta-llama/Meta-Llama-3-8B-Instruct}
 
 mkdir -p "$2"
+if [[ -e $2/coordinator ]]; then
+    CLAIRGEN_COORDINATOR=$(< "$2/coordinator")
+    CLAIRGEN_TOKEN_MEMBER=$(< "$2/token")
+    export CLAIRGEN_COORDINATOR CLAIRGEN_TOKEN_MEMBER
+fi
 vllm serve "$model" --port "${PORT:-8000}" > "$2/vllm-$SLURM_ARRAY_TASK_ID.log" 2>&1 &
 server=$!
-clairgen generate "$config" --run "$run" --shard auto --drain-seconds 120 &
+clairgen generate "$config" --run "$run" --shard auto --drain-seconds 120 "${@:3}" &
 generating=$!
 trap 'kill -TERM "$generating"' TERM          # 180 s before the end of its time: what is in flight is finished and kept
 trap 'kill "$server" 2> /dev/null' EXIT
