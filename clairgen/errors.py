@@ -8,6 +8,7 @@
     │   │   └── InUseError             another process works in the folder: wait until it ends
     │   ├── StoreError                 the database: disk full, read-only, damaged
     │   ├── CopyError                  the copy of a run: out of reach, of another run, damaged
+    │   │   └── NewerCopyError         a newer clairgen keeps it in a format that this one does not know
     │   └── MissingExtraError          an optional package that this command needs
     ├── RequestError                   one request to one model
     │   ├── RetryableError             send it again, perhaps elsewhere
@@ -73,6 +74,10 @@ class StoreError(UserError):
 
 class CopyError(UserError):
     """The copy of a run cannot be written or read: its storage is out of reach, or what is there is damaged or another run's."""
+
+
+class NewerCopyError(CopyError):
+    """A newer clairgen keeps the copy, in a format that this one does not know: upgrade, or go on elsewhere."""
 
 
 class MissingExtraError(UserError):
@@ -171,7 +176,14 @@ class CopyStoppedError(RunStoppedError):
 
 
 class DetachedError(RunStoppedError):
-    """All that is left waits in batches at a provider, which go on without the run: continue it later to collect them."""
+    """All that is left waits in batches at a provider, which go on without the run: continue it later to collect them.
+
+    `batches` says which, in words.
+    """
+
+    def __init__(self, batches: str) -> None:
+        super().__init__(f"{batches}; run the same command later to collect what they have answered")
+        self.batches = batches
 
 
 class DrainedError(RunStoppedError):

@@ -119,6 +119,9 @@ def generate_command(
     copy_every: Annotated[
         float, typer.Option(min=0.1, max=3600, help="The seconds of work that a lost machine may cost with --copy-to.")
     ] = COPY_SECONDS,
+    no_copy: Annotated[
+        bool, typer.Option("--no-copy", help="Go on without the copy that the run has, also if another machine has it.")
+    ] = False,
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
@@ -174,6 +177,7 @@ def generate_command(
         coordinator=CoordinatorAddress.of(coordinator, os.environ, group) if coordinator is not None else None,
         copy_to=copy_to,
         copy_every=copy_every,
+        no_copy=no_copy,
         jobs=jobs,
     )
     if dry_run:
@@ -205,7 +209,8 @@ def refuse_unrestored(copy_to: str | None, run: Path) -> None:
     """Raise ConfigError where an estimate would be about a new run, although there is a copy that it would be restored from."""
     if copy_to is None:
         return
-    from clairgen.copies.restoring import holds_run, is_restorable_into
+    from clairgen.copies.epochs import holds_run
+    from clairgen.copies.restoring import is_restorable_into
     from clairgen.copies.storage import open_storage
     from clairgen.store import RunDirectory
 
@@ -323,6 +328,7 @@ def _again(
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
     command += ["--copy-to", str(options.copy_to)] if options.copy_to is not None else []
     command += ["--copy-every", f"{options.copy_every:g}"] if options.copy_every != COPY_SECONDS else []
+    command += ["--no-copy"] if options.no_copy else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--detach"] if options.detach else []
     command += ["--jobs", str(options.jobs)] if options.jobs is not None else []

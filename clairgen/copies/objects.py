@@ -1,6 +1,7 @@
 """What the objects of a copy are called and hold, each with the checksum that tells a whole one from a torn one.
 
     epochs/00000003                              who keeps the copy: a new one for each session, the newest counts
+    allowances/00000003-00000002-250000000000    what the run may have come to by epoch 3, in picodollars: the newest counts
     00000003-0001/segments/0000000017            pages and pieces of files that were committed since segment 16
     00000003-0001/snapshots/0000000012/0001      a part of the whole database, which has all of segment 12 at least
     00000003-0001/snapshots/0000000012/parts     the list of these parts, written last
@@ -19,31 +20,15 @@ from typing import Final, Self, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-FORMAT: Final = 1
-EPOCHS: Final = "epochs"
+ALLOWANCES: Final = "allowances"
 _LEVEL: Final = 1
 _DIGEST: Final = 64
 _OBJECT: Final = re.compile(
     r"(?P<stream>\d{8}-\d{4})/(?P<kind>segments|snapshots)/(?P<number>\d{10})(/(?P<part>\d{4}|parts))?"
 )
+_ALLOWANCE: Final = re.compile(rf"{ALLOWANCES}/\d{{8}}-\d{{8}}-(?P<amount>\d{{1,19}})")
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """Who keeps a copy since when: a session in the process `holder`, which says `token` to show that the copy is its own.
-
-    `copy` names the copy itself, through all epochs, and `run` the run that it is of.
-    """
-
-    number: int
-    copy: str
-    run: str
-    token: str
-    holder: str
-    began_at: str
-    format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +112,7 @@ class SnapshotParts:
     @classmethod
     def unsealed(cls, content: bytes | None) -> "SnapshotParts | None":
         """The list in an object; None for one that is not whole, or not there."""
-        return _read(_PARTS, content)
+        return facts_in(_PARTS, content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +132,6 @@ _FACTS: Final = tuple(one.name for one in fields(_SegmentFacts) if one.name not 
 """What a segment and the facts in its object say in the same way."""
 _SEGMENT: Final = TypeAdapter(_SegmentFacts)
 _PARTS: Final = TypeAdapter(SnapshotParts)
-_EPOCH: Final = TypeAdapter(Epoch)
 
 
 def sealed(content: bytes) -> bytes:
@@ -171,19 +155,13 @@ def digest_of(content: bytes) -> str:
     return content[:_DIGEST].decode("ascii", "replace")
 
 
-def epoch_name(number: int) -> str:
-    """The name of an epoch's object."""
-    return f"{EPOCHS}/{number:08}"
-
-
-def epoch_object(epoch: Epoch) -> bytes:
-    """The object that holds an epoch."""
-    return sealed(json.dumps(asdict(epoch)).encode())
-
-
-def epoch_of(content: bytes | None) -> Epoch | None:
-    """The epoch in an object; None for one that is not whole, or not there."""
-    return _read(_EPOCH, content)
+def facts_in(kind: TypeAdapter[T], content: bytes | None) -> T | None:
+    """The facts of a kind in an object; None for one that is not whole, or not there."""
+    opened = unsealed(content)
+    try:
+        return None if opened is None else kind.validate_json(opened)
+    except ValidationError:
+        return None
 
 
 def stream_name(epoch: int, number: int) -> str:
@@ -199,6 +177,17 @@ def segment_name(stream: str, number: int) -> str:
 def snapshot_name(stream: str, base: int, part: int | None = None) -> str:
     """The name of a part of a snapshot, or that of the list of its parts."""
     return f"{stream}/snapshots/{base:010}/{'parts' if part is None else f'{part:04}'}"
+
+
+def allowance_name(epoch: int, number: int, amount: int) -> str:
+    """The name of an object that says what a run may have come to, by an epoch's statement of that number."""
+    return f"{ALLOWANCES}/{epoch:08}-{number:08}-{amount}"
+
+
+def allowance_in(name: str) -> int | None:
+    """What the name of such an object says; None for another name."""
+    found = _ALLOWANCE.fullmatch(name)
+    return None if found is None else int(found["amount"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,15 +224,6 @@ def needed_from(name: str) -> int:
     found = _OBJECT.fullmatch(name)
     assert found is not None  # noqa: S101 - `streams_of` gives no others
     return int(found["number"]) - (found["kind"] == "segments")
-
-
-def _read(kind: TypeAdapter[T], content: bytes | None) -> T | None:
-    """The facts of a kind in an object; None for one that is not whole, or not there."""
-    opened = unsealed(content)
-    try:
-        return None if opened is None else kind.validate_json(opened)
-    except ValidationError:
-        return None
 
 
 def _numbers(objects: Sequence[str], kind: str, part: str | None) -> tuple[int, ...]:

@@ -6,14 +6,13 @@ Everything is put together beside the run and checked, by SQLite too, before any
 import datetime
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.copies.epochs import KNOWN, newest_epoch, tokens_text
+from clairgen.config.prices import PICODOLLARS, dollars
+from clairgen.copies.epochs import KNOWN, RESTORED, Epoch, newest_allowance, newest_epoch, tokens_text, was_restorable
 from clairgen.copies.objects import (
-    Epoch,
     FilePiece,
     Segment,
     SnapshotParts,
@@ -26,7 +25,7 @@ from clairgen.copies.objects import (
 )
 from clairgen.copies.small_files import is_copied
 from clairgen.copies.storage import Storage
-from clairgen.errors import CopyError, RunError
+from clairgen.errors import CopyError, NewerCopyError, RunError
 from clairgen.store import RunDirectory
 from clairgen.store.directory import UNFINISHED
 from clairgen.store.read_connection import holds_nothing
@@ -41,21 +40,28 @@ _TRIES: Final = 3
 class Restored:
     """What a run directory was restored from: `committed_at` is the time, in seconds since 1970, of the copy's last segment.
 
-    `left_out` counts later objects that are not used, because something before them is damaged or missing.
+    `lost_usd` is the most that may have been spent after that, and counts as spent. `left_out` counts later objects that are not
+    used, because something before them is damaged or missing.
     """
 
     run: str
     answers: int
     pairs: int
     committed_at: float
+    lost_usd: float
     left_out: int
 
     @property
     def sentence(self) -> str:
         """What was restored, as of when."""
         at = datetime.datetime.fromtimestamp(self.committed_at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S")
-        lost = f"; {counted(self.left_out, 'later object')} could not be used" if self.left_out else ""
-        return f"{counted(self.answers, 'answer')} and {counted(self.pairs, 'pair')}, as of {at} UTC{lost}"
+        spent = (
+            f"; up to {dollars(self.lost_usd)} may have been spent after that, and count as spent"
+            if self.lost_usd
+            else ""
+        )
+        left_out = f"; {counted(self.left_out, 'later object')} could not be used" if self.left_out else ""
+        return f"{counted(self.answers, 'answer')} and {counted(self.pairs, 'pair')}, as of {at} UTC{left_out}{spent}"
 
 
 def is_restorable_into(directory: RunDirectory) -> bool:
@@ -64,35 +70,6 @@ def is_restorable_into(directory: RunDirectory) -> bool:
         return False
     directory.check_new()
     return True
-
-
-def holds_run(storage: Storage) -> bool:
-    """Whether there is a copy that had a whole snapshot at some time. Raises CopyError."""
-    if newest_epoch(storage) is None:
-        return False
-    streams = streams_of(storage.names())
-    return any(stream.snapshots for stream in streams) or any(_was_restorable(storage, stream) for stream in streams)
-
-
-def check_may_go_on(storage: Storage, newest: Epoch | None, run: str, tokens: Sequence[str]) -> bool:
-    """Whether a directory of this run, which knows these tokens, goes on with the copy that is there; False where there is none.
-
-    Raises CopyError for a copy of another run, or of a directory of this run that went on elsewhere.
-    """
-    if newest is None:
-        if storage.names():
-            raise CopyError(f"{storage.address} is not empty and no copy of a run; name a new place for --copy-to")
-        return False
-    if newest.run == run and newest.token in tokens:
-        return True
-    if not holds_run(storage):
-        return False
-    if newest.run != run:
-        raise CopyError(f"{storage.address} has the copy of another run ({newest.run}); name a new place for --copy-to")
-    raise CopyError(
-        f"the copy at {storage.address} is of another directory of this run, kept by {newest.holder} since {newest.began_at}, "
-        "which may have more than this one; run the same command with a new, empty folder for --run, which is restored from it"
-    )
 
 
 class _DamagedError(Exception):
@@ -135,8 +112,8 @@ def _epoch_of(storage: Storage, *, accept_loss: bool) -> Epoch:
     """
     try:
         epoch = newest_epoch(storage)
-    except CopyError:
-        if not accept_loss:
+    except CopyError as error:
+        if not accept_loss or isinstance(error, NewerCopyError):
             raise
         epoch = None
     if epoch is not None:
@@ -169,7 +146,7 @@ def _restored(storage: Storage, epoch: Epoch, draft: RunDirectory, *, accept_los
                     "clairgen restore with --accept-loss"
                 )
             return found
-        if _was_restorable(storage, stream) and not accept_loss:
+        if was_restorable(storage, stream) and not accept_loss:
             raise CopyError(
                 f"the copy at {storage.address} is damaged: none of its newest snapshots is whole; to go back to an older one, "
                 "if there is one, use clairgen restore with --accept-loss"
@@ -204,13 +181,17 @@ class _Attempt:
             if last < listed.needs:
                 raise _DamagedError
             os.fsync(database.fileno())
-        answers, pairs = check_restored(
-            self._draft.database, self._epoch.run, f"{KNOWN}{self._epoch.copy}", tokens_text(self._epoch.token)
+        facts = check_restored(
+            self._draft.database,
+            self._epoch.run,
+            f"{KNOWN}{self._epoch.copy}",
+            tokens_text(self._epoch.token, RESTORED),
+            newest_allowance(self._storage),
         )
         left_out = sum(number > last + 1 for number in self._stream.segments)
         if self._is_damaged(last + 1):
             left_out += 1
-        return Restored(self._epoch.run, answers, pairs, committed_at, left_out)
+        return Restored(self._epoch.run, facts.answers, facts.pairs, committed_at, facts.lost / PICODOLLARS, left_out)
 
     def _is_damaged(self, number: int) -> bool:
         """Whether the segment at which restoring ended is one that was whole once, since there are others after it."""
@@ -233,14 +214,6 @@ class _Attempt:
             for piece in segment.files:
                 _apply(self._draft.path, piece)
             number, previous, committed_at = number + 1, digest_of(content), segment.committed_at
-
-
-def _was_restorable(storage: Storage, stream: StreamNames) -> bool:
-    """Whether a stream had a whole snapshot, by the last of its segments that is whole."""
-    for number in reversed(stream.segments):
-        if (segment := Segment.unsealed(storage.get(segment_name(stream.name, number)))) is not None:
-            return segment.is_restorable
-    return False
 
 
 def _apply(folder: Path, piece: FilePiece) -> None:

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.copies.epochs import newest_epoch
+from clairgen.copies.epochs import KeptEpoch, epoch_name
 from clairgen.copies.objects import (
-    Epoch,
     Segment,
     SnapshotParts,
     digest_of,
-    epoch_name,
     needed_from,
     sealed,
     segment_name,
@@ -25,8 +23,7 @@ from clairgen.copies.objects import (
     streams_of,
 )
 from clairgen.copies.small_files import SmallFiles
-from clairgen.copies.storage import Storage
-from clairgen.errors import CopyError, CopyStoppedError, ReplacedError
+from clairgen.errors import CopyError
 from clairgen.store import RunDirectory
 from clairgen.store.write_ahead_log import CommittedPages, LogFollower, LogGapError
 from clairgen.wording import counted
@@ -59,15 +56,16 @@ class UploadedSnapshot:
 
 
 class Shipper:
-    """Keeps one epoch of a copy. `is_restorable` says whether a snapshot and all that goes with it are there.
+    """Brings a copy up in the epoch that is `kept`. `is_restorable` says whether a snapshot and all that goes with it are there.
 
     `bytes_written` counts what was given to the storage.
     """
 
-    def __init__(self, run: RunDirectory, storage: Storage, epoch: Epoch, most_bytes: int = _SEGMENTS_BYTES) -> None:
+    def __init__(self, run: RunDirectory, kept: KeptEpoch, most_bytes: int = _SEGMENTS_BYTES) -> None:
         self._run = run
-        self._storage = storage
-        self._epoch = epoch
+        self.kept = kept
+        self._storage = kept.storage
+        self._epoch = kept.epoch
         self._most_bytes = most_bytes
         self._follower = LogFollower(run.database)
         self._files = SmallFiles(run.path)
@@ -91,30 +89,12 @@ class Shipper:
         return stream_name(self._epoch.number, self._stream)
 
     def ship(self) -> None:
-        """Bring the copy up to what is committed by now. Raises CopyError, and what `check_epoch` raises."""
-        self.check_epoch()
+        """Bring the copy up to what is committed by now. Raises CopyError, and what `KeptEpoch.check` raises."""
+        self.kept.check()
         try:
             self._ship()
         except LogGapError:
             self._begin_stream()
-
-    def check_epoch(self) -> None:
-        """Raise ReplacedError if another session keeps the copy by now, and CopyStoppedError if there is none of this run."""
-        newest = newest_epoch(self._storage)
-        if newest is None:
-            raise CopyStoppedError(
-                f"the copy at {self._storage.address} was deleted while it was kept; nothing more is asked"
-            )
-        if newest.run != self._epoch.run:
-            raise CopyStoppedError(
-                f"{self._storage.address} is the address of another run by now, of {newest.holder} since {newest.began_at}; "
-                "nothing more is asked: run the same command with an address of its own for --copy-to"
-            )
-        if newest.number != self._epoch.number or newest.token != self._epoch.token:
-            raise ReplacedError(
-                f"the copy at {self._storage.address} is kept by {newest.holder} since {newest.began_at} and no longer by this "
-                "process, which stops asking; go on there"
-            )
 
     def _ship(self) -> None:
         self._send()
@@ -158,10 +138,11 @@ class Shipper:
         names = set(self._storage.names(self._name))
         needed = {snapshot_name(self._name, self._base), *self._parts}
         needed |= {segment_name(self._name, number) for number in range(self._base + 1, self._number + 1)}
-        if gone := len(needed - names):
+        gone = [name for name in needed - names if self._storage.get(name) is None]  # a listing may be late
+        if gone:
             self._begin_stream()
             raise CopyError(
-                f"the copy at {self._storage.address} lacks {counted(gone, 'object')} of those written to it, so it is made "
+                f"the copy at {self._storage.address} lacks {counted(len(gone), 'object')} of those written to it, so it is made "
                 "again; see that nothing else deletes there"
             )
 

@@ -12,6 +12,7 @@ from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.budget_limit import NamedBudget
+from clairgen.pipeline.detaching import Detach
 from clairgen.pipeline.plans import role_facts
 from clairgen.pipeline.session import DRAIN_SECONDS
 from clairgen.store import EvaluationRecord
@@ -77,7 +78,7 @@ class EvaluateOptions:
     configured_usd: float | None = None
     log_texts: bool = False
     drain_seconds: float = DRAIN_SECONDS
-    detach: bool = False
+    detach: Detach = False
 
     @property
     def budget(self) -> NamedBudget:

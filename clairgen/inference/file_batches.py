@@ -26,6 +26,7 @@ _CANCELLED: Final = ".cancelled"
 _PIECE_BYTES: Final = 1 << 20
 _LONG_BYTES: Final = 10_000_000  # of a line of results, more than a model writes; what comes after is not looked at
 _COMPARED_BYTES: Final = 10_000
+_KEY_LENGTH: Final = 64
 
 
 class FileBatches:
@@ -131,7 +132,10 @@ def _file(path: Path) -> RemoteFile:
 
 @dataclass(slots=True)
 class _Counted:
-    """Which of a batch's `requests` its file of results has lines for, and answers to, as far as it was read; and other lines."""
+    """Which of a batch's `requests` its file of results has lines for, and answers to, as far as it was read.
+
+    `others` are lines that name no request.
+    """
 
     requests: set[str]
     named: set[str] = field(default_factory=set)
@@ -154,7 +158,7 @@ class _Counted:
                 length, end = len(line), line
                 while not end.endswith(b"\n") and (piece := stream.readline(_LONG_BYTES)):
                     length, end = length + len(piece), piece
-                if not end.endswith(b"\n"):
+                if not (end.endswith(b"\n") or _is_object(line)):
                     break
                 self.read_bytes += length
                 self.last = end[-_COMPARED_BYTES:]
@@ -163,12 +167,17 @@ class _Counted:
         return len(self.named) + len(self.others) >= len(self.requests)
 
     def _count(self, line: bytes) -> None:
-        named = ids_named_in(line) & self.requests
-        self.named |= named
+        ids = ids_named_in(line)
+        self.named |= ids & self.requests
         if _is_answer(line):
-            self.answered |= named
-        if not named:
+            self.answered |= ids & self.requests
+        if all(len(one) != _KEY_LENGTH for one in ids):  # a whole key is of this batch, or of another one
             self.others.add(hash(line))
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is a whole JSON object, though nothing follows it."""
+    return isinstance(parsed_json(line)[0], dict)
 
 
 def _is_answer(line: bytes) -> bool:

@@ -21,7 +21,7 @@ from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.compare_pair import CompareContext, Comparisons, compare_pair
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.data_warnings import DataWarning, PairSurvey
-from clairgen.pipeline.detaching import check_detach, leaving
+from clairgen.pipeline.detaching import Detach, check_detach, leaving
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage
@@ -47,7 +47,7 @@ class AdviseOptions:
     per_pair: bool = False
     budget_usd: float | None = None
     no_budget: bool = False
-    detach: bool = False
+    detach: Detach = False
 
 
 @dataclass(frozen=True, slots=True)

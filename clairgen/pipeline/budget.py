@@ -28,6 +28,7 @@ from clairgen.config.role import Price, Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
 from clairgen.inference.rejection_rules import NO_CAPACITY
 from clairgen.inference.shared_budget import MoneyQueue, WiderBudget
+from clairgen.pipeline.copy_allowance import CopyAllowance
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
 from clairgen.store import Call, RunDirectory, Spending, Spent, reading
@@ -36,7 +37,7 @@ from clairgen.store import Call, RunDirectory, Spending, Spent, reading
 class Budget:
     """The money of a session. Without a limit (`budget_usd` is None) it keeps the same account, and there is always room.
 
-    With a `shared` budget there has to be room in both.
+    With a `shared` budget there has to be room in both. With an `allowance` the copy of the run has to allow it as well.
 
     Use it as an async context manager, inside the store's: leaving waits until all is on disk.
     """
@@ -49,6 +50,7 @@ class Budget:
         progress: Progress,
         stop: asyncio.Event,
         shared: WiderBudget | None = None,
+        allowance: CopyAllowance | None = None,
     ) -> None:
         self._spending = spending
         self._limit = None if budget_usd is None else int(budget_usd * PICODOLLARS)
@@ -61,6 +63,7 @@ class Budget:
         self._progress = progress
         self._stop = stop
         self._shared = shared
+        self._allowance = allowance
         self._queue = MoneyQueue()
         self._serve_own = self._queue.serve  # one object, by which the shared budget knows this session
         self._writes: set[asyncio.Task[None]] = set()
@@ -162,6 +165,7 @@ class Budget:
         if (
             fits
             and self._queue.is_turn_of(again)
+            and (self._allowance is None or self._allowance.covers(spent + self._reserved + most, most, self.serve))
             and (self._shared is None or self._shared.reserve(most, self._serve_own))
         ):
             self._queue.served()

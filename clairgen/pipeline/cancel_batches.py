@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from clairgen.config.evaluated import load_evaluate_config
 from clairgen.config.file import load_config
 from clairgen.config.prices import with_prices
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError, RunStoppedError, UserError
 from clairgen.inference.factory import with_revisions
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.batch_lane.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles, models_in
 from clairgen.pipeline.batch_lane.open_batches import OpenBatches
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import session
@@ -79,10 +78,7 @@ async def cancel_batches(
 def _models(directory: RunDirectory, config: Path | None) -> Mapping[str, Role]:
     """The models of a configuration, or of the run's own. ConfigError where there is none, as in a directory of evaluations."""
     if config is not None:
-        try:
-            return load_config(config).models
-        except ConfigError:  # of an evaluation, which has other roles and no tasks
-            return load_evaluate_config(config).models
+        return models_in(config)
     if not directory.config.exists():
         raise ConfigError(
             f"{directory.path} has no configuration of its own, as a directory of evaluations has none; name the one that the "

@@ -1,32 +1,48 @@
-"""Leaving batches behind: a session that ends once all that is left waits at a provider, and what it says of them."""
+"""Leaving batches behind: a session that ends once all that is left waits at a provider, what it says of them, and a look at
+them without a session.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 
 from clairgen.config.role import Role
-from clairgen.errors import ConfigError, DetachedError, DrainedError, StoreError
+from clairgen.errors import (
+    ConfigError,
+    DetachedError,
+    DrainedError,
+    RetryableError,
+    StoreError,
+    UnusableEndpointError,
+)
+from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles, close_services
 from clairgen.pipeline.batch_lane.lane import BatchLane
+from clairgen.pipeline.batch_lane.lifecycle import OpenBatch
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import Session
-from clairgen.store import BatchRecord, Store
+from clairgen.store import BatchRecord, RunDirectory, Store, reading
 from clairgen.wording import counted
+
+Detach = bool | Literal["if-batches"]
+"""Whether a session leaves its batches. Of a session that makes none, True is refused."""
 
 _LOOK_SECONDS: Final = 0.25
 _LOOKS: Final = 4  # in a row that find the same, since a task between two requests waits for nothing
 
 
-def check_detach(detach: bool, roles: Mapping[str, Role]) -> None:
+def check_detach(detach: Detach, roles: Mapping[str, Role]) -> None:
     """Raise ConfigError for a session that is to leave its batches although it makes none."""
-    if detach and all(role.delivery == "direct" for role in roles.values()):
+    if detach is True and all(role.delivery == "direct" for role in roles.values()):
         raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
 
 
 @asynccontextmanager
-async def leaving(held: Session, ask: CompletionClient, stopping: Stop, *, detach: bool) -> AsyncIterator[None]:
+async def leaving(held: Session, ask: CompletionClient, stopping: Stop, *, detach: Detach) -> AsyncIterator[None]:
     """Stop the session, if it is to `detach`, once all that the block has begun waits in batches at a provider.
 
     However the block ends, batches that have ended by then are taken in, since they are paid for, unless the user stopped it or
@@ -74,6 +90,44 @@ async def note_batches_of_others(reused: Mapping[str, Store], progress: Progress
             )
 
 
+async def look_at_batches(
+    run: Path, models: Mapping[str, Role], runtime: Runtime, *, asks: bool = True
+) -> float | None:
+    """After how many seconds the batches that a session left are to be looked at again; None if a session has to go on.
+
+    It has if one of them has ended at its provider, or is stuck there, which is asked once of each unless `asks` is False.
+    `models` have their endpoints and keys. Raises ClairgenError for what a session would stop for too.
+    """
+    directory = RunDirectory(run)
+    async with reading(directory) as store:
+        records = [
+            one
+            for one in await store.batches.all(open_only=True)
+            if one.state == "created" and one.role in models and one.endpoint in models[one.role].endpoints
+        ]
+        of_batches = {one.role: models[one.role] for one in records}
+        roles = batch_roles(of_batches, {}, records, directory, store, runtime, Progress())
+        batches = [OpenBatch(one, roles[one.role].account) for one in records if one.duplicate_of is None]
+        try:
+            if asks and await _have_news(batches):
+                return None
+        finally:
+            await close_services(roles)
+    return min((batch.pause_seconds for batch in batches), default=None)
+
+
+async def _have_news(batches: Sequence[OpenBatch]) -> bool:
+    try:
+        for batch in batches:
+            if await batch.has_news():
+                return True
+    except UnusableEndpointError:  # a session says what to do
+        return True
+    except RetryableError:  # the provider fails for now
+        pass
+    return False
+
+
 async def _leave_in_time(held: Session, ask: CompletionClient, stopping: Stop) -> None:
     seen, looks = None, 0
     while True:
@@ -83,8 +137,7 @@ async def _leave_in_time(held: Session, ask: CompletionClient, stopping: Stop) -
         seen = found
         if looks >= _LOOKS:
             break
-    said = await batches_that_go_on(held.store, ask.lane)
-    stopping.because_of(DetachedError(f"{said}; run the same command later to collect what they have answered"))
+    stopping.because_of(DetachedError(await batches_that_go_on(held.store, ask.lane)))
 
 
 def _all_that_waits(ask: CompletionClient, progress: Progress) -> tuple[int, int] | None:

@@ -30,7 +30,7 @@ from clairgen.pipeline.coordinated import (
     with_shard,
 )
 from clairgen.pipeline.copy_takeover import check_copy, storage_of
-from clairgen.pipeline.detaching import batches_that_go_on, check_detach, leaving, note_batches_of_others
+from clairgen.pipeline.detaching import Detach, batches_that_go_on, check_detach, leaving, note_batches_of_others
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
@@ -89,7 +89,8 @@ class Options:
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
     `limit` counts the tasks of all shards. With a `coordinator` the session keeps to its part of limits and of one budget over
     many machines, and `shard` may be one that the coordinator picks. `copy_to` is where a copy of the run is kept, brought up to
-    it every `copy_every` seconds; a folder that has no run yet is restored from it first. `jobs` is how many other processes
+    it every `copy_every` seconds; a folder that has no run yet is restored from it first. `no_copy` lets a run that has a copy go
+    on without it, although another machine may have gone on with the copy. `jobs` is how many other processes
     measure pairs at once where they come fast, 0 for none, None for one for each core but one.
     """
 
@@ -102,11 +103,12 @@ class Options:
     drain_seconds: float = DRAIN_SECONDS
     budget_usd: float | None = None
     no_budget: bool = False
-    detach: bool = False
+    detach: Detach = False
     shard: TaskShard | LeasedShard | None = None
     coordinator: CoordinatorAddress | None = None
     copy_to: Path | str | None = None
     copy_every: float = COPY_SECONDS
+    no_copy: bool = False
     jobs: int | None = None
 
 
@@ -165,7 +167,7 @@ async def _generate(
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
     directory = RunDirectory(run)
-    storage = await storage_of(options.copy_to, directory, progress)
+    storage = await storage_of(options.copy_to, directory, progress, no_copy=options.no_copy)
     of_group, named = named, named_alone(named, member)
     if named.names_one and not directory.database.exists():
         check_budget(roles)
@@ -179,7 +181,7 @@ async def _generate(
         drain_seconds=options.drain_seconds,
     ) as held:
         store, stopping = held.store, Stop(stop)
-        await check_copy(held, storage)
+        await check_copy(held, storage, no_copy=options.no_copy)
         shard = await shard_of_session(store, directory.path, named_part(options), config)
         if shard is not None and options.shard is None:
             progress.note(f"the run is shard {shard}, and goes on as that")
@@ -204,11 +206,13 @@ async def _generate(
         )
         directory.save_config(config_yaml(config))
         # A command that is refused takes the copy from nobody, so all that may refuse it comes before.
-        copy = await held.stack.enter_async_context(keeping(held, storage, options.copy_every, stopping))
+        copy = await held.stack.enter_async_context(
+            keeping(held, storage, options.copy_every, stopping, limit.limit_usd)
+        )
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)
-        budget = await held.budget(limit.limit_usd, roles)
+        budget = await held.budget(limit.limit_usd, roles, copy.allowance)
         held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=limit.limit_usd)
         stopped_by: RunStoppedError | UserError | None = None
         batches = ""

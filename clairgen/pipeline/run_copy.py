@@ -1,7 +1,7 @@
-"""The durable copy of a run during a session: how far it is behind, and that nothing more is asked where that is too much.
+"""The durable copy of a run during a session: brought up to what is committed again and again, and completed at the end.
 
 Whatever was committed until `every` seconds ago is in the copy, as long as its storage works. Where that fails the run goes on
-and says so, up to the most that the copy may be behind; then the session stops, since a lost node would lose what was paid for.
+and says so, up to the most that the copy may be behind (`copy_lag`).
 """
 
 import asyncio
@@ -10,40 +10,31 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
+from clairgen.config.prices import PICODOLLARS
+from clairgen.copies.epochs import KeptEpoch
 from clairgen.copies.shipping import Shipper, UploadedSnapshot
 from clairgen.copies.storage import Storage, in_thread
-from clairgen.errors import (
-    CopyError,
-    CopyStoppedError,
-    ReplacedError,
-    RunStoppedError,
-    StoreError,
-    UserError,
-)
+from clairgen.errors import CopyError, CopyStoppedError, ReplacedError, RunStoppedError, StoreError, UserError
+from clairgen.pipeline.copy_allowance import CopyAllowance
+from clairgen.pipeline.copy_lag import LOOK_SECONDS, CopyLag
 from clairgen.pipeline.copy_takeover import taken_over
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import CopyState
 from clairgen.pipeline.session import Session
 
-_LEAST_BEHIND: Final = 60.0
-_INTERVALS_BEHIND: Final = 10
-_LOOK_SECONDS: Final = 0.5
 _CHECK_SECONDS: Final = 60.0  # storages that delete what is old do so once a day, so a listing each minute is enough
 _LEAST_WAIT_SECONDS: Final = 0.05
+_RETRY_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
-_STOPPED_SECONDS: Final = 10.0  # between two looks
 _PAUSE_SECONDS: Final = 1.0  # the filters of all pairs are one transaction
 
 T = TypeVar("T")
 
 
-def most_behind(every: float) -> float:
-    """The seconds that a copy may be behind before the session stops asking."""
-    return max(_LEAST_BEHIND, _INTERVALS_BEHIND * every)
-
-
 class NoCopy:
     """No copy is kept."""
+
+    allowance: None = None
 
     async def ready(self) -> None:
         """Nothing to wait for."""
@@ -55,20 +46,22 @@ class NoCopy:
 
 @asynccontextmanager
 async def keeping(
-    held: Session, storage: Storage | None, every: float, stop: Stop
+    held: Session, storage: Storage | None, every: float, stop: Stop, limit_usd: float | None
 ) -> AsyncIterator["RunCopy | NoCopy"]:
-    """Keep a copy of the run during the block, if there is a storage. Raises CopyError for one that has another's, or fails."""
+    """Keep a copy of the run during the block, if there is a storage; `limit_usd` is the run's budget, if it has one.
+
+    Raises CopyError for a storage that has another's copy, or fails.
+    """
     if storage is None:
         yield NoCopy()
         return
     epoch = await taken_over(held, storage)
     await held.store.leave_log()
-    shipper = Shipper(held.directory, storage, epoch)
-    kept = RunCopy(held, storage, shipper, every, stop)
+    kept = RunCopy(held, epoch, every, stop, limit_usd)
     held.progress.copy, held.store.copy.reached = kept.state, kept.reached
-    held.progress.log_event("copying", to=storage.address, every_seconds=every, epoch=epoch.number)
+    held.progress.log_event("copying", to=storage.address, every_seconds=every, epoch=epoch.epoch.number)
     keeping_up = asyncio.create_task(kept.keep_up(), name="copy")
-    watching = asyncio.create_task(kept.watch(), name="copy lag")
+    watching = asyncio.create_task(kept.lag.watch(stop), name="copy lag")
     try:
         yield kept
     finally:
@@ -79,53 +72,44 @@ async def keeping(
 
 
 class RunCopy:
-    """The copy of a run that a session keeps."""
+    """The copy of a run that a session keeps; `allowance` is what it lets a run with a budget spend."""
 
-    def __init__(self, held: Session, storage: Storage, shipper: Shipper, every: float, stop: Stop) -> None:
+    def __init__(self, held: Session, epoch: KeptEpoch, every: float, stop: Stop, limit_usd: float | None) -> None:
         self._held = held
-        self._address = storage.address
-        self._shipper = shipper
+        self._address = epoch.storage.address
+        self._shipper = Shipper(held.directory, epoch)
         self._every = every
         self._stop = stop
         self._clock = held.runtime.clock
         self._wake = asyncio.Event()
         self._stepped = asyncio.Event()
-        self._began = self._clock()
-        self._checked: float | None = self._began
-        self._up_to: float | None = None
-        self._stopped = 0.0
-        self._failing: str | None = None
-        self._failures = 0
+        self.lag = CopyLag(self._address, every, self._clock, held.progress)
+        self.allowance = (
+            None if limit_usd is None else CopyAllowance(int(limit_usd * PICODOLLARS), hurry=self._wake.set)
+        )
+        self._has_budget = limit_usd is not None
+        self._checked: float | None = self._clock()
         self._ended_by: ReplacedError | CopyStoppedError | None = None
         self._is_complete = False
         self._in_hand: asyncio.Future[Any] | None = None
         self._snapshot: asyncio.Task[UploadedSnapshot] | None = None
 
-    @property
-    def behind_seconds(self) -> float:
-        """All that was committed this long ago is in the copy."""
-        return self._clock() - (self._began if self._up_to is None else self._up_to)
-
     def state(self) -> CopyState:
         """What counters say of it."""
-        return CopyState(
-            self._address,
-            None if self._up_to is None else round(self.behind_seconds, 1),
-            self._shipper.bytes_written,
-            self._failures,
-        )
+        behind_seconds = None if self.lag.up_to is None else round(self.lag.behind_seconds, 1)
+        return CopyState(self._address, behind_seconds, self._shipper.bytes_written, self.lag.failures)
 
     async def ready(self) -> None:
         """Wait until the run as it was at the start is in the copy, or the session is to stop."""
-        while self._up_to is None and not self._stop.event.is_set():
+        while self.lag.up_to is None and not self._stop.event.is_set():
             self._stepped.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
+                await asyncio.wait_for(self._stepped.wait(), LOOK_SECONDS)
 
     async def reached(self) -> None:
         """Wait until all that is committed by now is in the copy. Raises what stopped the session, if something did before."""
         wanted = self._clock()
-        while self._up_to is None or self._up_to < wanted:
+        while self.lag.up_to is None or self.lag.up_to < wanted:
             if self._stop.error is not None:
                 raise self._stop.error
             await self._stepped_again()
@@ -134,14 +118,15 @@ class RunCopy:
         """Bring the copy up to all that is committed, and say that it is; what stopped the session, which may be the copy."""
         wanted = went_on = self._clock()
         self._checked = None
-        written, most = self._shipper.bytes_written, most_behind(self._every)
-        while self._ended_by is None and (self._up_to is None or self._up_to < wanted):
+        self.allowance = None  # nothing more is spent
+        written = self._shipper.bytes_written
+        while self._ended_by is None and (self.lag.up_to is None or self.lag.up_to < wanted):
             if written != self._shipper.bytes_written:
                 written, went_on = self._shipper.bytes_written, self._clock()
-            if self._clock() - went_on > most:
+            if self._clock() - went_on > self.lag.most:
                 error = CopyStoppedError(
-                    f"the copy at {self._address} lacks what was committed in the last {self.behind_seconds:,.0f} s"
-                    f"{self._because()}; the run directory has everything: see to the storage and run the same command again"
+                    f"the copy at {self._address} lacks what was committed in the last {self.lag.behind_seconds:,.0f} s"
+                    f"{self.lag.because}; the run directory has everything: see to the storage and run the same command again"
                 )
                 return stopped_by or error
             await self._stepped_again()
@@ -157,9 +142,9 @@ class RunCopy:
         self._stepped.clear()
         self._wake.set()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
-        if self._failing is not None or not self._shipper.is_restorable:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.wait_for(self._stepped.wait(), LOOK_SECONDS)
+        if self.lag.is_failing or not self._shipper.is_restorable:
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def keep_up(self) -> None:
         """Bring the copy up to what is committed, again and again, until cancelled."""
@@ -168,31 +153,14 @@ class RunCopy:
             due = self._clock() + self._every
             await self._step()
             self._stepped.set()
-            awaited: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
-            if self._snapshot is not None:
-                awaited.append(self._snapshot)
-            wait_seconds = max(due - self._clock(), _LEAST_WAIT_SECONDS)
-            await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
-            awaited[0].cancel()
-
-    async def watch(self) -> None:
-        """Stop the session once the copy is too far behind, also while a call to its storage hangs, until cancelled.
-
-        Time in which the whole process was stopped, as a scheduler does it, does not count: nothing was committed in it.
-        """
-        most, loop = most_behind(self._every), asyncio.get_running_loop()
-        while self._stop.error is None:
-            looked, looked_at = self._clock(), loop.time()
-            await asyncio.sleep(_LOOK_SECONDS)
-            if loop.time() - looked_at > _STOPPED_SECONDS:
-                self._stopped += self._clock() - looked
-            if self.behind_seconds - self._stopped > most and (self._up_to is not None or self._failing is not None):
-                self._stop.because_of(
-                    CopyStoppedError(
-                        f"the copy at {self._address} is {self.behind_seconds:,.0f} s behind, more than the {most:g} s that it "
-                        f"may be{self._because()}, so nothing more is asked; see to the storage and run the same command again"
-                    )
-                )
+            most_seconds = min(self._every, _RETRY_SECONDS) if self.lag.is_failing else self._every
+            wait_seconds = min(max(due - self._clock(), _LEAST_WAIT_SECONDS), most_seconds)
+            woken = asyncio.ensure_future(self._wake.wait())
+            awaited = {woken} if self._snapshot is None else {woken, self._snapshot}
+            try:
+                await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                woken.cancel()
 
     async def close(self) -> None:
         """Close what follows the run, once the call to the storage that is under way is over or takes too long.
@@ -219,6 +187,7 @@ class RunCopy:
         looked = self._clock()
         try:
             await self._do(self._shipper.ship)
+            await self._state_allowance()
             if self._checked is None or looked - self._checked > _CHECK_SECONDS:
                 await self._do(self._shipper.check_objects)
                 self._checked = looked
@@ -235,16 +204,27 @@ class RunCopy:
             self._stop.because_of(error)
             return
         except Exception as error:  # noqa: BLE001 - it is tried again, until the copy is too far behind
-            self._failed(error)
+            self.lag.failed(error)
             return
-        if self._failing is not None:
-            self._failing = None
-            self._held.progress.note(f"the copy at {self._address} is written again")
+        self.lag.succeeded()
         self._is_up_to(looked)
+
+    async def _state_allowance(self) -> None:
+        """Let the run spend more, once the copy has the session's first state and says that more may be spent after it."""
+        if self.lag.up_to is None:
+            return
+        allowance, statement = self.allowance, 0
+        if allowance is not None:
+            statement = allowance.next_statement()
+        elif self._has_budget:  # the session has ended
+            statement = (await self._held.store.spending.total()).total
+        await self._do(lambda: self._shipper.kept.state_allowance(statement))
+        if allowance is not None:
+            allowance.state(statement)
 
     def _is_up_to(self, looked: float) -> None:
         if self._shipper.is_restorable:
-            self._up_to, self._stopped = looked, 0.0
+            self.lag.is_up_to(looked)
 
     async def _step_of_snapshot(self) -> None:
         if self._snapshot is None:
@@ -261,20 +241,3 @@ class RunCopy:
         task = asyncio.ensure_future(in_thread(work))
         self._in_hand = task
         return await asyncio.shield(task)
-
-    def _failed(self, error: Exception) -> None:
-        said = (
-            str(error)
-            if isinstance(error, UserError)
-            else f"the copy at {self._address} fails: {type(error).__name__}: {error}"
-        )
-        self._failures += 1
-        self._held.progress.log_event("copy-failed", error=said, behind_seconds=round(self.behind_seconds, 1))
-        if self._failing is None:
-            self._held.progress.note(
-                f"{said}; the run goes on, and stops asking once the copy is more than {most_behind(self._every):g} s behind"
-            )
-        self._failing = said
-
-    def _because(self) -> str:
-        return f" ({self._failing})" if self._failing is not None else ""

@@ -17,12 +17,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from clairgen.errors import DetachedError
 from clairgen.pipeline.progress import Counters, Progress
 
+WAITS_FOR_BATCHES: Final = "waits for batches"
+"""The words of a run whose last session left its batches at a provider."""
 MAX_BYTES = 16 << 20
 _COUNT_SECONDS = 5.0
 _SILENT_SECONDS = 4 * _COUNT_SECONDS  # by then a process that is alive would have written something
@@ -141,6 +144,8 @@ def session_words(session: LastSession | None) -> str:
         return "running"
     if session.ended is None:
         return "not running (its last session did not say how it ended: it was killed, or an error stopped it)"
+    if session.ended == DetachedError.__name__:
+        return WAITS_FOR_BATCHES
     return "ended" if session.ended == "done" else f"stopped ({session.ended})"
 
 

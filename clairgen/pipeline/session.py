@@ -24,6 +24,7 @@ from clairgen.pipeline.batch_lane.batch_roles import batch_roles
 from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completion_client import CompletionClient
+from clairgen.pipeline.copy_allowance import CopyAllowance
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
 from clairgen.pipeline.traces import Traces, open_traces
@@ -126,7 +127,9 @@ class Session:
     drain_seconds: float
     traces: Traces | None = None
 
-    async def budget(self, limit_usd: float | None, roles: Mapping[str, Role]) -> Budget:
+    async def budget(
+        self, limit_usd: float | None, roles: Mapping[str, Role], allowance: CopyAllowance | None = None
+    ) -> Budget:
         """The account of the run's money, kept until the session ends.
 
         Raises ConfigError for roles whose requests have no known maximum cost, if sessions share a budget.
@@ -134,7 +137,7 @@ class Session:
         spending, shared = self.store.spending, self.runtime.shared_budget
         if shared is not None:
             check_shared_budget(roles)
-        budget = Budget(spending, await spending.total(), limit_usd, self.progress, self.stop, shared)
+        budget = Budget(spending, await spending.total(), limit_usd, self.progress, self.stop, shared, allowance)
         return await self.stack.enter_async_context(budget)
 
     async def completion_client(

@@ -101,6 +101,10 @@ def check_options(options: Options, on_ray: OnRay) -> None:
         raise ConfigError(
             "--detach leaves a run to its batches, and --on ray waits for its shards; give one of the two"
         )
+    if options.no_copy:
+        raise ConfigError(
+            "--no-copy lets one run go on alone, and with --on ray shards go on as they began; leave it out"
+        )
     if on_ray.local_folder is not None and options.copy_to is None:
         raise ConfigError("--local-folder is lost with its node, so it needs --copy-to")
     if on_ray.vllm is None and (on_ray.vllm_replicas is not None or on_ray.vllm_gpus != 1 or on_ray.vllm_options):

@@ -32,8 +32,8 @@ async def generate_job(work: Work) -> Outcome:
     made = "; ".join(pairs_in_words(summary.statuses, summary.dropped)) or "no recipe"
     if summary.batches:
         made += f"; {summary.batches}: resume this job to collect what they have answered by then"
-    stopped_by = None if isinstance(summary.stopped_by, DetachedError) else summary.stopped_by
-    return Outcome.of(made, stopped_by, some_failed=bool(summary.failed))
+    is_left = request.detach and isinstance(summary.stopped_by, DetachedError)
+    return Outcome.of(made, None if is_left else summary.stopped_by, some_failed=bool(summary.failed))
 
 
 async def advise_job(work: Work) -> Outcome:
@@ -48,6 +48,7 @@ async def advise_job(work: Work) -> Outcome:
         request.per_pair,
         request.budget_usd,
         request.no_budget,
+        detach="if-batches",
     )
     async with noted(work.output) as progress:
         run = work.policy.root.path / request.run

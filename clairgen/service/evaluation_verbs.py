@@ -172,6 +172,7 @@ async def _evaluated(
         no_budget=request.no_budget,
         configured_usd=models.budget_usd,
         drain_seconds=work.drain_seconds,
+        detach="if-batches",
     )
     run = work.policy.root.run_to_write(request.run).path
     async with noted(work.output) as progress:

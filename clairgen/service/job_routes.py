@@ -29,9 +29,9 @@ Key = Annotated[
 class JobObject:
     """A job. `command` is the command line that does the same; `sentence` says how it ended, or why it waits.
 
-    `waits_for` is the job that comes first, as it writes the same folder or one that this job needs. `starts` counts how often
-    it was begun with, `cancels` how often it was cancelled since. `exit_code` is that of the command. `arguments` are null in a
-    list.
+    `waits_for` is the job that comes first, as it writes the same folder or one that this job needs. `next_look_at` is when the
+    batches of a waiting job are looked at. `starts` counts how often it was begun with, `cancels` how often it was cancelled
+    since. `exit_code` is that of the command. `arguments` are null in a list.
     """
 
     id: int
@@ -47,6 +47,7 @@ class JobObject:
     starts: int
     cancels: int
     waits_for: int | None
+    next_look_at: str | None
     command: str
     progress: JobProgress | None = None
     arguments: Mapping[str, Any] | None = None
@@ -110,7 +111,7 @@ def job_routes(jobs: Jobs) -> APIRouter:
     async def cancel_job(job: JobId, request: Request) -> Answered:
         return Answered(JobObject.of(await jobs.cancel(job, request.state.grant)))
 
-    @routes.post("/{job}/resume", response_model=JobObject, summary="Queue it again: it does what is missing")
+    @routes.post("/{job}/resume", response_model=JobObject, summary="Queue it again, also while it waits for batches")
     async def resume_job(job: JobId, request: Request) -> Answered:
         return Answered(JobObject.of(await jobs.resume(job, request.state.grant)))
 

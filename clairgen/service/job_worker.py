@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from clairgen.errors import ClairgenError, DrainedError, InUseError, StoreError
+from clairgen.errors import BudgetError, ClairgenError, DetachedError, DrainedError, InUseError, StoreError
 from clairgen.folder_lock import check_unused
 from clairgen.inference.runtime import Runtime
 from clairgen.service.job_budget import NOTE_SECONDS, JobBudget
@@ -18,6 +18,7 @@ from clairgen.service.job_output import JobOutput
 from clairgen.service.job_requests import Request, request_of
 from clairgen.service.policy import Policy
 from clairgen.service.request_models import JobFolder
+from clairgen.service.waiting_jobs import WaitingJobs
 from clairgen.store import RunDirectory
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState
@@ -27,6 +28,8 @@ _LOOK_SECONDS: Final = 1.0
 """After which the worker looks for what nobody woke it for, such as a job whose time has come."""
 _BUSY_SECONDS: Final = 2.0
 """After which a job is tried again whose run another process works on, and the budget if it could not be read."""
+_MONEY_SECONDS: Final = 60.0
+"""After which a job is tried again that the budget of all has no room for, while open batches of others count at their most."""
 _HELD: Final = "waits, as do all jobs that ask models: "
 """How the sentence of a job begins that waits with all of its kind."""
 _MOST_DEATHS: Final = 5
@@ -51,7 +54,9 @@ class Outcome:
 
     @classmethod
     def of(cls, sentence: str, stopped_by: ClairgenError | None, *, some_failed: bool) -> "Outcome":
-        """An outcome that says both what was done and what stopped it."""
+        """An outcome that says both what was done and what stopped it, or what it waits for."""
+        if isinstance(stopped_by, DetachedError):
+            return cls(stopped_by.batches, stopped_by)
         if stopped_by is None or isinstance(stopped_by, DrainedError):
             return cls(sentence, stopped_by, some_failed)
         return cls(f"{stopped_by} ({sentence})", stopped_by, some_failed)
@@ -119,6 +124,7 @@ class Worker:
         self._root = policy.root
         self._lanes = lanes
         self._runtime = runtime
+        self._waiting = WaitingJobs(queue, policy, runtime)
         self._exit_code = exit_code
         self._drain_seconds = drain_seconds
         self._budget = budget
@@ -154,8 +160,10 @@ class Worker:
                     await self._note_spent([active.job.run for active in self._active.values() if active.lane.is_here])
                     note_at = now
                 await self._begin_with_jobs(group)
+                await self._waiting.look(group)
                 await self._stop_cancelled()
                 await self._until_woken()
+            self._waiting.stop()
             for active in self._active.values():
                 active.stop.set()
             tasks = [active.task for active in self._active.values() if active.task is not None]
@@ -309,7 +317,10 @@ class Worker:
         return outcome
 
     async def _end(self, job: Job, outcome: Outcome) -> None:
-        """Commit how a job ended. What a drain stopped was cancelled, or is queued again for the next worker."""
+        """Commit how a job ended. What a drain stopped was cancelled, or is queued again for the next worker.
+
+        What is left in batches waits for them, and what lacks money that those of other jobs may free is tried again.
+        """
         if self._is_here(job):
             await self._note_spent([job.run])
         if isinstance(outcome.stopped_by, DrainedError):
@@ -318,9 +329,21 @@ class Worker:
                 sentence = "interrupted as the service ended; it goes on by itself"
                 await asyncio.to_thread(self._queue.put_back, job.id, sentence)
                 return
+        if isinstance(outcome.stopped_by, DetachedError):
+            await self._waiting.wait(job, outcome.sentence)
+            return
+        if await self._lacks_money_for_now(outcome.stopped_by):
+            sentence = f"waits for money that the open batches of other jobs may free: {outcome.sentence}"
+            await asyncio.to_thread(self._queue.put_back, job.id, sentence, _MONEY_SECONDS)
+            return
         error = outcome.stopped_by
         state, code = JobState.DONE, int(outcome.some_failed)
         if error is not None:
             state = JobState.CANCELLED if isinstance(error, DrainedError) else JobState.FAILED
             code = self._exit_code(error) if outcome.code is None else outcome.code
         await asyncio.to_thread(self._queue.end, job.id, state, code, outcome.sentence)
+
+    async def _lacks_money_for_now(self, error: ClairgenError | None) -> bool:
+        """Whether a job was stopped by the budget of all jobs while one waits for batches, which cost less than is reserved."""
+        is_of_all = isinstance(error, BudgetError) and error.enough_usd is None
+        return is_of_all and (await asyncio.to_thread(self._queue.counts))[JobState.WAITING] > 0

@@ -31,7 +31,7 @@ _SECONDS_FOR_FORMER: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a running job is: pairs, or what it makes in place of them, that are done of those it has to make.
+    """How far a running or waiting job is: pairs, or what it makes in place of them, that are done of those it has to make.
 
     `requests_in_batches` are those of the `open_batches` of its run.
     """
@@ -139,14 +139,15 @@ class Jobs:
         return _there(found)
 
     async def progress(self, job: Job) -> JobProgress | None:
-        """How far a running job is; None where nothing is known yet."""
-        if job.state not in (JobState.RUNNING, JobState.STOPPING) or job.run is None:
+        """How far a running or waiting job is; None where nothing is known yet."""
+        is_waiting = job.state is JobState.WAITING
+        if not (is_waiting or job.state in (JobState.RUNNING, JobState.STOPPING)) or job.run is None:
             return None
         run = self._root.run(job.run)
         if run is None:
             return None
         session = await asyncio.to_thread(last_session, run.events)
-        if session is None or not session.running or session.counters is None:
+        if session is None or not (session.running or is_waiting) or session.counters is None:
             return None
         found = session.counters
         try:
@@ -168,14 +169,14 @@ class Jobs:
         return request_of(job.verb, job.arguments).made(self._root, folder)
 
     async def cancel(self, number: int, grant: Grant) -> Job:
-        """Cancel a queued job; let a running one finish what is in flight; end one at once that was cancelled before."""
+        """Cancel a queued or waiting job; let a running one finish what is in flight; cancelled again, it ends at once."""
         require_run_scope(grant)
         found = _there(await asyncio.to_thread(self._required().cancel, number))
         self._wake()
         return found
 
     async def resume(self, number: int, grant: Grant) -> Job:
-        """Queue a job again that is over: it does what is missing."""
+        """Queue a job again that is over, or waits for batches: it does what is missing, or can be done by now."""
         require_run_scope(grant)
         found = _there(await asyncio.to_thread(self._required().resume, number, self._most_queued))
         self._wake()

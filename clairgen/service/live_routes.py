@@ -20,6 +20,7 @@ from clairgen.pipeline.progress_words import (
     rate_limit_words,
     time_left_words,
 )
+from clairgen.pipeline.run_log import WAITS_FOR_BATCHES
 from clairgen.service.answers import Answered, in_ascii
 from clairgen.service.api_routes import RunName
 from clairgen.service.live_runs import Glance, LiveRuns, News, Version
@@ -31,6 +32,7 @@ _PING_LOOKS: Final = 15
 _MOST_STATES: Final = 32
 _LONGEST: Final = 500
 _WORDS: Final = {
+    "waits_for_batches": WAITS_FOR_BATCHES,
     "pairs_words": pairs_words,
     "money_words": money_words,
     "time_left_words": time_left_words,
@@ -197,6 +199,8 @@ def _event_words(one: LoggedLine) -> tuple[str, str, str]:
         "note": lambda: str(facts.get("text", "")),
         "failed": lambda: f"task {facts.get('task')} of {facts.get('recipe')}: {facts.get('reason')}",
         "started": lambda: f"{facts.get('pairs_to_make', '?')} to make",
+        "batch_collected": lambda: f"{facts.get('requests')} requests of {facts.get('role')}",
+        "batch_ended": lambda: f"{facts.get('status')}, of {facts.get('role')}",
         "ended": lambda: str(facts.get("stopped_by") or "done"),
     }
     words = words_of[one.event]() if one.event in words_of else ""

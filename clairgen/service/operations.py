@@ -132,7 +132,8 @@ class Operations:
     def _of_jobs(self, counts: dict[JobState, int]) -> Iterator[Metric]:
         if not self._jobs.are_taken:
             return
-        jobs = GaugeMetricFamily("clairgen_jobs", "Jobs by state; those that are queued wait.", labels=["state"])
+        about = "Jobs by state; those that are queued wait for their turn, those that are waiting for batches."
+        jobs = GaugeMetricFamily("clairgen_jobs", about, labels=["state"])
         for state, count in counts.items():
             jobs.add_metric([state], count)
         yield jobs

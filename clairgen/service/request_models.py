@@ -115,9 +115,10 @@ class GenerateRequest(RequestModel):
     retry_failed: Annotated[bool, Field(description="Try failed tasks again.")] = False
     skip_bad_lines: Annotated[bool, Field(description="Skip rows that hold no task.")] = False
     accept_changes: Annotated[bool, Field(description="Go on with a configuration that changes the requests.")] = False
+    no_copy: Annotated[bool, Field(description="Go on without the copy that the run has elsewhere.")] = False
     reuse: Annotated[tuple[RunName, ...], Field(max_length=20, description="Runs whose answers are reused.")] = ()
     detach: Annotated[
-        bool, Field(description="End once all that is left waits in batches; resumed later, the job collects them.")
+        bool, Field(description="End once all that is left waits in batches, in place of waiting for them.")
     ] = False
     budget_usd: BudgetUsd = None
     no_budget: NoBudget = False
@@ -148,11 +149,12 @@ class GenerateRequest(RequestModel):
             retry_failed=self.retry_failed,
             skip_bad_lines=self.skip_bad_lines,
             accept_changes=self.accept_changes,
+            no_copy=self.no_copy,
             reuse=tuple(root.path / one for one in self.reuse),
             drain_seconds=drain_seconds,
             budget_usd=self.budget_usd,
             no_budget=self.no_budget,
-            detach=self.detach,
+            detach=self.detach or "if-batches",
         )
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
@@ -163,6 +165,7 @@ class GenerateRequest(RequestModel):
             retry_failed=self.retry_failed,
             skip_bad_lines=self.skip_bad_lines,
             accept_changes=self.accept_changes,
+            no_copy=self.no_copy,
             reuse=[root.path / one for one in self.reuse],
             detach=self.detach,
             budget_usd=self.budget_usd,

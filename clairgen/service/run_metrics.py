@@ -79,6 +79,8 @@ def _run_families(runs: _Labelled) -> Iterator[Metric]:
     )
     used = GaugeMetricFamily("clairgen_shared_budget_used_usd", "Spent and reserved of that by all.", labels=["run"])
     commits = HistogramMetricFamily("clairgen_commit_seconds", "How long commits of a run took.", labels=["run"])
+    lag = GaugeMetricFamily("clairgen_copy_lag_seconds", "Age of the last state of a run in its copy.", labels=["run"])
+    failures = CounterMetricFamily("clairgen_copy_failures", "Times that the copy was not brought up.", labels=["run"])
     for run, counters in runs.items():
         spent.add_metric([run], counters.money.spent_usd)
         reserved.add_metric([run], counters.money.reserved_usd)
@@ -89,7 +91,11 @@ def _run_families(runs: _Labelled) -> Iterator[Metric]:
             used.add_metric([run], counters.money.shared_used_usd)
         if counters.commits is not None:
             _add_histogram(commits, [run], [counters.commits])
-    yield from (spent, reserved, budget, shared, used, commits)
+        if counters.copy is not None:
+            failures.add_metric([run], counters.copy.failures)
+            if counters.copy.behind_seconds is not None:
+                lag.add_metric([run], counters.copy.behind_seconds)
+    yield from (spent, reserved, budget, shared, used, commits, lag, failures)
 
 
 def _role_families(runs: _Labelled) -> Iterator[Metric]:

@@ -1,44 +1,22 @@
-"""The durable queue of jobs of a service, in a database of its own, which the service and its worker both write."""
+"""The durable queue of jobs of a service, in a database of its own: what changes it, which the service and its worker both do."""
 
 import json
 import math
-import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from clairgen.errors import RunError
 from clairgen.keys import canonical_json, digest
 from clairgen.store.completions import now
 from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
-from clairgen.store.service_database import ServiceDatabase
+from clairgen.store.job_table import ACTIVE, LONGEST_LOOK_SECONDS, OVER, WAITS_FOR, JobTable
 
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _MOST_PICODOLLARS: Final = 2**62
-_ACTIVE: Final = "('running', 'stopping')"
-_OVER: Final = "('done', 'failed', 'cancelled')"
-_FOLDERS: Final = "(SELECT job.target UNION ALL SELECT value FROM json_each(job.awaits))"
-_WAITS_FOR: Final = f"""
-    CASE WHEN job.state = 'queued' THEN coalesce(
-        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN {_ACTIVE}),
-        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state = 'queued' AND o.id < job.id)
-    ) END
-"""
 
 
-class JobQueue:
+class JobQueue(JobTable):
     """The queue in the database at `path`. Its methods block while they write, and may be called from any thread."""
-
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
-        self._database = ServiceDatabase(path)
-        self._connection = self._database.connection
-        self._reading, self._writing = self._database.reading, self._database.writing
-
-    def close(self) -> None:
-        """Close the database."""
-        self._database.close()
 
     def submit(self, job: NewJob, command: Callable[[int], str], most_queued: int) -> tuple[Job, bool]:
         """Commit a job, whose command line is that of its id; whether it is new, or was submitted before under its key.
@@ -81,12 +59,6 @@ class JobQueue:
         with self._reading():
             return self._submitted(submitted_by, key, digest(canonical_json(request)))
 
-    def targets(self) -> frozenset[str]:
-        """The folders that jobs write which are not over."""
-        with self._reading():
-            sql = f"SELECT DISTINCT target FROM jobs WHERE state NOT IN {_OVER} AND target IS NOT NULL"
-            return frozenset(row["target"] for row in self._connection.execute(sql))
-
     def number_above(self, number: int) -> None:
         """Give the first job of an empty queue a larger id than this one."""
         with self._writing():
@@ -95,21 +67,6 @@ class JobQueue:
                 "SELECT 'jobs', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'jobs')",
                 (number,),
             )
-
-    def job(self, number: int) -> Job | None:
-        """A job; None for an id that there is not."""
-        with self._reading():
-            found = self._jobs("job.id = ?", (number,))
-        return found[0] if found else None
-
-    def jobs(
-        self, *, state: JobState | None = None, run: str | None = None, before: int | None = None, limit: int = 50
-    ) -> list[Job]:
-        """The latest jobs first: of a state, on a run, with ids below `before`."""
-        conditions = {"job.state = ?": state, "job.run = ?": run, "job.id < ?": before}
-        given = {condition: value for condition, value in conditions.items() if value is not None}
-        with self._reading():
-            return self._jobs(" AND ".join(given) or "1", (*given.values(), limit), "ORDER BY job.id DESC LIMIT ?")
 
     def claim(self, verbs: Sequence[str], deaths: int = 0) -> Job | None:
         """Begin with the first queued job of these verbs whose time has come and which waits for no other.
@@ -135,7 +92,7 @@ class JobQueue:
         """Commit how a job that was begun with has ended."""
         with self._writing():
             self._connection.execute(
-                f"UPDATE jobs SET state = ?, exit_code = ?, sentence = ?, ended_at = ? WHERE id = ? AND state IN {_ACTIVE}",
+                f"UPDATE jobs SET state = ?, exit_code = ?, sentence = ?, ended_at = ? WHERE id = ? AND state IN {ACTIVE}",
                 (state, exit_code, sentence, now(), number),
             )
 
@@ -147,8 +104,43 @@ class JobQueue:
         with self._writing():
             self._connection.execute(
                 f"UPDATE jobs SET state = CASE state WHEN 'stopping' THEN 'cancelled' ELSE 'queued' END, sentence = ?, "
-                f"not_before = ?, ended_at = ? WHERE id = ? AND state IN {_ACTIVE}",
+                f"not_before = ?, ended_at = ? WHERE id = ? AND state IN {ACTIVE}",
                 (sentence, self._clock() + min(seconds, _LONGEST_WAIT_SECONDS), now(), number),
+            )
+
+    def wait_for_batches(self, number: int, sentence: str, seconds: float) -> None:
+        """Let a job that was begun with wait for its batches, which are to be looked at in `seconds`.
+
+        It is cancelled if that was asked for.
+        """
+        with self._writing():
+            self._connection.execute(
+                f"UPDATE jobs SET ended_at = CASE state WHEN 'stopping' THEN ? END, state = CASE state WHEN 'stopping' "
+                f"THEN 'cancelled' ELSE 'waiting' END, sentence = ?, not_before = ? WHERE id = ? AND state IN {ACTIVE}",
+                (now(), sentence, self._look_at(seconds), number),
+            )
+
+    def look_again(self, number: int, seconds: float) -> None:
+        """Nothing has come of the batches of a waiting job: they are to be looked at again in `seconds`."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET not_before = ? WHERE id = ? AND state = 'waiting'", (self._look_at(seconds), number)
+            )
+
+    def go_on(self, number: int) -> None:
+        """Queue a job that waits for batches."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET state = 'queued', not_before = 0, sentence = NULL WHERE id = ? AND state = 'waiting'",
+                (number,),
+            )
+
+    def give_up(self, number: int, sentence: str) -> None:
+        """A job that waits for batches has failed."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET state = 'failed', sentence = ?, ended_at = ? WHERE id = ? AND state = 'waiting'",
+                (sentence, now(), number),
             )
 
     def recover(self, committed: Callable[[Job], int | None], most_deaths: int) -> list[int]:
@@ -186,27 +178,32 @@ class JobQueue:
         return sorted(queued)
 
     def cancel(self, number: int) -> Job | None:
-        """Cancel a queued job, or ask a running one to stop, and asked again, at once. Raises RunError for one that is over."""
+        """Cancel a queued or waiting job, or ask a running one to stop, and asked again, at once.
+
+        Raises RunError for one that is over.
+        """
         with self._writing():
             if not (found := self._jobs("job.id = ?", (number,))):
                 return None
             if found[0].state.is_over:
                 raise RunError(f"job {number} is {found[0].state} already")
             self._connection.execute(
-                "UPDATE jobs SET cancels = cancels + 1, ended_at = CASE state WHEN 'queued' THEN ? END, "
-                "sentence = CASE WHEN state <> 'queued' THEN sentence WHEN starts = 0 THEN 'cancelled before it began' "
+                f"UPDATE jobs SET cancels = cancels + 1, ended_at = CASE WHEN state IN {ACTIVE} THEN NULL ELSE ? END, "
+                f"sentence = CASE WHEN state IN {ACTIVE} THEN sentence WHEN state = 'waiting' "
+                "THEN 'its batches go on at the provider; resume this job to collect what they have answered' "
+                "WHEN starts = 0 THEN 'cancelled before it began' "
                 "ELSE 'cancelled before it went on; everything committed is kept' END, "
-                "state = CASE state WHEN 'queued' THEN 'cancelled' ELSE 'stopping' END WHERE id = ?",
+                f"state = CASE WHEN state IN {ACTIVE} THEN 'stopping' ELSE 'cancelled' END WHERE id = ?",
                 (now(), number),
             )
             return self._job(number)
 
     def resume(self, number: int, most_queued: int) -> Job | None:
-        """Queue a job again that is over. Raises RunError for one that is not, QueueFullError."""
+        """Queue a job again that is over, or one that waits for batches. Raises RunError for another one, QueueFullError."""
         with self._writing():
             if not (found := self._jobs("job.id = ?", (number,))):
                 return None
-            if not found[0].state.is_over:
+            if not (found[0].state.is_over or found[0].state is JobState.WAITING):
                 raise RunError(f"job {number} is {found[0].state}; it can be resumed when it is over")
             [(queued,)] = self._connection.execute("SELECT count(*) FROM jobs WHERE state = 'queued'")
             if queued >= most_queued:
@@ -233,7 +230,7 @@ class JobQueue:
     def prune(self, keep: int, remove: Callable[[int], None]) -> list[int]:
         """Delete all jobs that are over except the latest `keep`; their ids."""
         with self._writing():
-            sql = f"SELECT id FROM jobs WHERE state IN {_OVER} ORDER BY id DESC LIMIT -1 OFFSET ?"
+            sql = f"SELECT id FROM jobs WHERE state IN {OVER} ORDER BY id DESC LIMIT -1 OFFSET ?"
             numbers = [int(row["id"]) for row in self._connection.execute(sql, (keep,))]
             for number in numbers:
                 self._forget(number, remove)
@@ -247,33 +244,6 @@ class JobQueue:
         )
         self._connection.execute("DELETE FROM jobs WHERE id = ?", (number,))
 
-    def counts(self) -> dict[JobState, int]:
-        """How many jobs are in each state."""
-        with self._reading():
-            rows = self._connection.execute("SELECT state, count(*) AS jobs FROM jobs GROUP BY state").fetchall()
-        return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["jobs"] for row in rows}
-
-    def check_writable(self) -> None:
-        """Raise StoreError where nothing can be written."""
-        with self._writing():
-            self._connection.execute("UPDATE jobs SET id = id WHERE id = -1")
-
-    def cancels(self) -> dict[int, int]:
-        """How often each job that is being worked on was cancelled."""
-        with self._reading():
-            rows = self._connection.execute(f"SELECT id, cancels FROM jobs WHERE state IN {_ACTIVE}").fetchall()
-        return {row["id"]: row["cancels"] for row in rows}
-
-    def runs_of(self, verbs: Sequence[str]) -> list[str]:
-        """The runs on which a job of these verbs has begun, also one that was deleted since."""
-        marks = ", ".join("?" * len(verbs))
-        with self._reading():
-            sql = (
-                f"SELECT run FROM jobs WHERE starts > 0 AND run IS NOT NULL AND verb IN ({marks}) "
-                f"UNION SELECT run FROM deleted_work WHERE verb IN ({marks}) ORDER BY run"
-            )
-            return [row["run"] for row in self._connection.execute(sql, (*verbs, *verbs))]
-
     def note_spent(self, run: str, run_id: str, picodollars: int) -> None:
         """Commit what a run has cost at least. Another one that is made under its name later has another `run_id`."""
         with self._writing():
@@ -282,11 +252,6 @@ class JobQueue:
                 "SET picodollars = max(picodollars, excluded.picodollars)",
                 (run, run_id, min(picodollars, _MOST_PICODOLLARS)),
             )
-
-    def spent(self) -> int:
-        """What all runs have cost, in picodollars, by what was noted; also those that are deleted."""
-        with self._reading():
-            return int(self._connection.execute("SELECT total(picodollars) AS total FROM spent").fetchone()["total"])
 
     def hold(self, verbs: Sequence[str], sentence: str) -> None:
         """Say why queued jobs of these verbs wait."""
@@ -309,10 +274,13 @@ class JobQueue:
         marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
         return self._connection.execute(
             f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) AND deaths >= ? "
-            f"AND not_before NOT BETWEEN ? AND ? AND {_WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
+            f"AND not_before NOT BETWEEN ? AND ? AND {WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
             # A time that lies further ahead is of a clock that was put back since.
             (*verbs, deaths, math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_WAIT_SECONDS),
         ).fetchone()
+
+    def _look_at(self, seconds: float) -> float:
+        return self._clock() + min(seconds, LONGEST_LOOK_SECONDS)
 
     def _submitted(self, submitted_by: str, key: str | None, request: str) -> Job | None:
         found = self._connection.execute(
@@ -325,23 +293,3 @@ class JobQueue:
                 f"the idempotency key {key!r} was used for job {found['id']}, which is another request; use a new key"
             )
         return self._job(found["id"])
-
-    def _job(self, number: int) -> Job:
-        [found] = self._jobs("job.id = ?", (number,))
-        return found
-
-    def _jobs(self, condition: str, parameters: Sequence[object], rest: str = "") -> list[Job]:
-        sql = f"SELECT job.*, {_WAITS_FOR} AS waits_for FROM jobs job WHERE {condition} {rest}"
-        return [_job_of(row) for row in self._connection.execute(sql, parameters)]
-
-
-def _job_of(row: sqlite3.Row) -> Job:
-    facts = {name: row[name] for name in Job.__dataclass_fields__}
-    return Job(
-        **facts
-        | {
-            "arguments": json.loads(row["arguments"]),
-            "state": JobState(row["state"]),
-            "writes": bool(row["writes"]),
-        }
-    )

@@ -1,5 +1,6 @@
 """A job of a service: what was submitted, where it stands, and why one is not taken."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,8 @@ class JobState(StrEnum):
     """It waits for its turn, also again after the service ended in the middle of it."""
     RUNNING = "running"
     """The worker is at it."""
+    WAITING = "waiting"
+    """All that is left of it is in batches at a provider, which are looked at from time to time; nobody works on it meanwhile."""
     STOPPING = "stopping"
     """It was cancelled and finishes what is in flight."""
     DONE = "done"
@@ -64,8 +67,8 @@ class Job:
 
     Times are in UTC. `starts` counts how often the worker began with it, `cancels` how often it was cancelled since, and
     `waits_for` is the job that comes first because it writes the same folder, or one that this job needs, if there is one.
-    `sentence` says how it ended, or why it waits. `deaths` counts how often in a row the worker ended while it ran, the last
-    time with `committed` on disk.
+    `sentence` says how it ended, or why it waits; it goes on no earlier than `not_before`, in seconds since 1970. `deaths` counts
+    how often in a row the worker ended while it ran, the last time with `committed` on disk.
     """
 
     id: int
@@ -84,5 +87,13 @@ class Job:
     exit_code: int | None
     sentence: str | None
     waits_for: int | None
+    not_before: float
     deaths: int
     committed: int
+
+    @property
+    def next_look_at(self) -> str | None:
+        """When the batches of a waiting job are looked at next, in UTC, ISO 8601; None for a job that does not wait for any."""
+        if self.state is not JobState.WAITING:
+            return None
+        return datetime.datetime.fromtimestamp(self.not_before, datetime.UTC).isoformat(timespec="milliseconds")

@@ -11,6 +11,7 @@ from clairgen.store.completions import now
 from clairgen.store.reader import Reader
 from clairgen.store.statements import Statement, Write
 
+_LOST = "lost"  # the role of what a lost session of the run may have spent
 _LARGEST = 2**62  # token counts come from servers, and SQLite's integers end at 2**63
 
 
@@ -68,6 +69,10 @@ class Spending:
         """Commit what a call cost."""
         await self._write(settlement(call, cost))
 
+    async def count_lost(self, allowed: int) -> None:
+        """Commit that a lost session of the run may have come to so much."""
+        await self._write(lost_spending(allowed))
+
     async def total(self) -> Spent:
         """The sums of the run so far."""
         sql = (
@@ -84,6 +89,17 @@ class Spending:
             row["last_id"],
             int(row["uncounted_calls"]),
         )
+
+
+def lost_spending(allowed: int) -> Statement:
+    """The statement after which a run counts at least so much as spent: what a lost session of it may have come to."""
+    sql = (
+        "INSERT INTO spending (id, role, max_cost, started_at) SELECT last + 1, ?, ? - spent, ? FROM "
+        "(SELECT coalesce(max(id), 0) AS last, CAST(total(cost) AS INTEGER) + "
+        "CAST(total(iif(cost IS NULL, max_cost, 0)) AS INTEGER) AS spent FROM spending) "
+        "WHERE spent < ?"
+    )
+    return sql, (_LOST, allowed, now(), allowed)
 
 
 def reservation(call: Call) -> Statement:

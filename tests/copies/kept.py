@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from clairgen.copies.epochs import KNOWN, begin_epoch, newest_epoch, next_epoch, tokens_text
+from clairgen.copies.epochs import KNOWN, KeptEpoch, begin_epoch, newest_epoch, next_epoch, tokens_text
 from clairgen.copies.shipping import Shipper
 from clairgen.copies.storage import Storage
 from clairgen.store import RunDirectory, Store, reading, writing
@@ -21,7 +21,7 @@ async def shipping(run: Path, storage: Storage) -> AsyncIterator[tuple[Store, Sh
         epoch = next_epoch(newest_epoch(storage), str(await store.metadata.get("run_id")), "2026-01-01T00:00:00+00:00")
         await store.metadata.put(f"{KNOWN}{epoch.copy}", tokens_text(epoch.token))
         begin_epoch(storage, epoch)
-        with closing(Shipper(directory, storage, epoch)) as shipper:
+        with closing(Shipper(directory, KeptEpoch(storage, epoch))) as shipper:
             yield store, shipper
 
 

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clairgen.copies import restoring
+from clairgen.copies.epochs import holds_run
 from clairgen.copies.objects import FilePiece, Segment, snapshot_name, streams_of
-from clairgen.copies.restoring import holds_run, restore
+from clairgen.copies.restoring import restore
 from clairgen.copies.storage import FolderStorage, open_storage
 from clairgen.errors import CopyError, RunError
 from clairgen.store import RunDirectory

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.copies.epochs import begin_epoch, newest_epoch, next_epoch
+from clairgen.copies.epochs import newest_allowance
 from clairgen.copies.objects import Segment, segment_name, streams_of
-from clairgen.copies.restoring import check_may_go_on, restore
+from clairgen.copies.restoring import restore
 from clairgen.copies.storage import FolderStorage, open_storage
 from clairgen.errors import COPY, REPLACED, CopyError, CopyStoppedError, ReplacedError, exit_code
-from clairgen.store import RunDirectory
+from clairgen.store import Call, RunDirectory, reading
 from tests.copies.kept import count_to, counted, shipping, take_snapshot
 
 
@@ -158,38 +158,6 @@ async def test_an_older_holder_stops_and_writes_nothing_over_the_newer_ones(tmp_
     assert await counted(tmp_path / "restored") == 2
 
 
-async def test_who_may_go_on_with_a_copy(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path / "copy")
-    assert not check_may_go_on(storage, None, "run", [])
-    async with shipping(tmp_path / "run", storage) as (store, shipper):
-        epoch = newest_epoch(storage)
-        assert epoch is not None
-        assert not check_may_go_on(storage, epoch, "another", [])  # nothing was ever in it, so nothing is lost
-        take_snapshot(shipper)
-        run = str(await store.metadata.get("run_id"))
-    assert check_may_go_on(storage, epoch, run, [epoch.token, "older"])
-    with pytest.raises(CopyError, match="is of another directory of this run, kept by process"):
-        check_may_go_on(storage, epoch, run, ["older"])
-    with pytest.raises(CopyError, match="has the copy of another run"):
-        check_may_go_on(storage, epoch, "another", [epoch.token])
-    storage.delete(["epochs/00000001"])
-    with pytest.raises(CopyError, match="not empty and no copy of a run"):
-        check_may_go_on(storage, None, run, [])
-
-
-def test_one_of_two_sessions_that_begin_together_takes_the_copy(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path / "copy")
-    one, other = (next_epoch(None, "run", "2026-01-01T00:00:00+00:00") for _ in range(2))
-    begin_epoch(storage, one)
-    begin_epoch(storage, one)  # as after a lost reply
-    with pytest.raises(CopyError, match="another process has just taken over the copy"):
-        begin_epoch(storage, other)
-    assert newest_epoch(storage) == one
-    storage.put("epochs/00000002", b"torn")
-    with pytest.raises(CopyError, match=r"epochs/00000002 in the copy at .* is not whole, or of a newer clairgen"):
-        newest_epoch(storage)
-
-
 async def test_a_copy_that_is_deleted_while_it_is_kept_stops_its_session(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path / "copy")
     async with shipping(tmp_path / "run", storage) as (_, shipper):
@@ -223,3 +191,36 @@ async def test_a_commit_larger_than_memory_may_hold_begins_a_new_stream(
     assert segment_name("00000001-0002", 1) in storage.names()
     restore(storage, RunDirectory(tmp_path / "restored"))
     assert await counted(tmp_path / "restored") == 5
+
+
+async def test_what_a_run_may_have_come_to_counts_as_spent_where_it_is_restored(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (store, shipper):
+        await store.spending.reserve(Call(1, "target", 30))
+        await store.spending.settle(Call(1, "target", 30), 20)
+        take_snapshot(shipper)
+        assert newest_allowance(storage) == 0
+        for allowance in (100, 5 * 10**12, 7 * 10**12):
+            shipper.kept.state_allowance(allowance)
+            assert newest_allowance(storage) == allowance
+        assert len(storage.names("allowances")) == 1
+    restored = restore(storage, RunDirectory(tmp_path / "restored"))
+    assert restored.sentence.endswith("; up to $7.0000 may have been spent after that, and count as spent")
+    async with reading(RunDirectory(tmp_path / "restored")) as store:
+        spent = await store.spending.total()
+    assert (spent.settled, spent.unsettled, spent.open_calls) == (20, 7 * 10**12 - 20, 1)
+
+
+async def test_who_keeps_a_copy_no_longer_may_not_spend_what_it_states(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    async with shipping(tmp_path / "run", storage) as (_, shipper):
+        take_snapshot(shipper)
+        shipper.kept.state_allowance(5)
+        restore(storage, RunDirectory(tmp_path / "elsewhere"))
+        async with shipping(tmp_path / "elsewhere", storage) as (_, other):
+            with pytest.raises(ReplacedError):
+                shipper.kept.state_allowance(9)
+            other.kept.state_allowance(6)
+            with pytest.raises(ReplacedError):
+                shipper.kept.state_allowance(10)
+    assert newest_allowance(storage) == 6

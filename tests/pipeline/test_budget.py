@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import random
+import shutil
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +17,11 @@ from clairgen import api
 from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.generate import Summary, generate
+from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.pipeline.progress import Progress
 from clairgen.store import RunDirectory, Spent, reading
+from tests.cli.commands import clairgen
+from tests.cli.forked import forked
 from tests.pipeline.test_kill import killed_after
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
@@ -114,6 +119,40 @@ async def test_the_bill_stays_within_the_budget(trial: int, tmp_path: Path) -> N
     assert len([model for model in provider.billed if model != STRONGER]) <= counted.calls
     done = sum(counts.get("made", 0) for counts in summary.statuses.values())
     assert isinstance(summary.stopped_by, BudgetError) or done > 0.5 * 2 * len(questions(40))
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("trial", range((TRIALS + 1) // 2))
+async def test_the_bill_of_a_run_that_loses_its_machine_stays_within_the_budget(trial: int, tmp_path: Path) -> None:
+    """Nothing of what a session asked since its first state is in the copy when the machine is lost."""
+    chance = random.Random(100 + trial)
+    provider = Provider(chance)
+    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(80)), tmp_path / "copy"
+    budget = chance.uniform(0.02, 0.2)
+    config_path, losses = tmp_path / "config.yaml", 3
+    async with ScriptedEndpoint(provider.answer) as endpoint:
+        given = {"budget_usd": budget, **priced(concurrency=chance.choice([2, 8, 32]))}
+        config_path.write_text(config_text(endpoint.url, tasks, **given))
+        for number in range(losses):
+            run = tmp_path / f"machine {number}"
+            goal = provider.picodollars + chance.uniform(0.2, 0.4) * budget * 10**12
+            options = ("--copy-to", copy, "--copy-every", "3600")
+            async with forked("generate", config_path, "--run", run, *options) as running:
+                ended = asyncio.create_task(running.wait())
+                while provider.picodollars < goal and not ended.done():  # noqa: ASYNC110 - a provider sends no signal
+                    await asyncio.sleep(0.02)
+                running.send_signal(signal.SIGKILL)
+                is_lost = await ended == -signal.SIGKILL
+            shutil.rmtree(run)
+            assert provider.picodollars <= budget * 10**12
+        run, progress = tmp_path / "last machine", Progress()
+        await generate(config(endpoint.url, tasks, **given), run, Options(copy_to=copy), progress=progress)
+        assert ("may have been spent after that, and count as spent" in progress.notes[0]) == is_lost
+    counted = await spent(run)
+    assert provider.picodollars <= counted.settled + counted.unsettled <= budget * 10**12
+    restored = await clairgen("restore", copy, "--run", tmp_path / "restored")
+    assert "may have been spent" not in restored.out  # since the copy was completed
+    assert await spent(tmp_path / "restored") == counted
 
 
 @pytest.mark.slow

@@ -10,8 +10,17 @@ import pytest
 
 from clairgen import api
 from clairgen.copies.epochs import newest_epoch
+from clairgen.copies.objects import allowance_name
 from clairgen.copies.storage import FolderStorage
-from clairgen.errors import ConfigError, CopyError, CopyStoppedError, DrainedError, RunError
+from clairgen.errors import (
+    USER,
+    ConfigError,
+    CopyError,
+    CopyStoppedError,
+    DrainedError,
+    RunError,
+    exit_code,
+)
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
@@ -22,6 +31,7 @@ from tests.batch_provider import BatchProvider
 from tests.batch_trials import Trial
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
+from tests.copies.late_listing import LATE_SECONDS
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
@@ -170,12 +180,27 @@ async def test_a_command_that_is_refused_takes_the_copy_from_nobody(tmp_path: Pa
         assert (await shard("first", 1)).stopped_by is None
 
 
-async def test_a_session_without_the_copy_that_its_run_has_says_so(tmp_path: Path) -> None:
-    tasks, progress = write_tasks(tmp_path / "tasks.jsonl", questions(2)), Progress()
+async def test_a_run_that_has_a_copy_goes_on_without_it_only_if_that_is_wanted(tmp_path: Path) -> None:
+    tasks, run, copy = write_tasks(tmp_path / "tasks.jsonl", questions(3)), tmp_path / "run", tmp_path / "copy"
     async with ScriptedEndpoint(played) as endpoint:
-        await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy")
-        await generate(config(endpoint.url, tasks), tmp_path / "run", progress=progress)
-    assert [note for note in progress.notes if "has a copy, which this session does not bring up to date" in note]
+        await kept(endpoint.url, tasks, run, copy, limit=1)
+        for one in (run, tmp_path / "restored"):
+            if one != run:
+                assert (await clairgen("restore", copy, "--run", one)).code == 0
+            with pytest.raises(
+                CopyError, match=f"another machine may have gone on .* give --copy-to {copy} so that"
+            ) as raised:
+                await generate(config(endpoint.url, tasks), one)
+            assert exit_code(raised.value) == USER
+            assert len(endpoint.asked) == 3
+        with pytest.raises(ConfigError, match="--no-copy goes on without one; give one of the two"):
+            await generate(config(endpoint.url, tasks), run, Options(copy_to=copy, no_copy=True))
+        alone = await generate(config(endpoint.url, tasks), run, Options(no_copy=True, limit=2))
+        assert (alone.stopped_by, len(endpoint.asked)) == (None, 6)
+        await kept(endpoint.url, tasks, run, copy)
+        assert len(endpoint.asked) == 9
+    assert (await clairgen("restore", copy, "--run", tmp_path / "complete")).out.startswith("Restored")
+    assert len(await api.made_pairs(tmp_path / "complete", "clair")) == 3
 
 
 async def test_a_copy_that_something_else_deletes_from_is_not_called_complete_before_it_is(tmp_path: Path) -> None:
@@ -191,6 +216,37 @@ async def test_a_copy_that_something_else_deletes_from_is_not_called_complete_be
     assert progress.notes[-1] == f"the copy at {copy} is complete"
     restored = await clairgen("restore", copy, "--run", tmp_path / "restored")
     assert "36 answers and 24 pairs" in restored.out, restored.err
+
+
+async def test_what_a_session_that_was_taken_for_lost_may_spend_until_it_notices_counts(tmp_path: Path) -> None:
+    tasks, copy, settings = write_tasks(tmp_path / "tasks.jsonl", questions(2)), tmp_path / "copy", tmp_path / "c.yaml"
+    price = {"price_per_million": {"input": 1, "output": 1}}
+    async with ScriptedEndpoint(played) as endpoint:
+        settings.write_text(config_text(endpoint.url, tasks, budget_usd=5, **dict.fromkeys(ROLES, price)))
+        command: list[str | Path] = ["generate", settings, "--copy-to", copy, "--run"]
+        assert (await clairgen(*command, tmp_path / "run", "--limit", "1")).code == 0
+        assert (await clairgen("restore", copy, "--run", tmp_path / "other")).code == 0
+        FolderStorage(copy).put(allowance_name(1, 99, 4 * 10**12), b"")  # as the older session does while it goes on
+        assert (await clairgen(*command, tmp_path / "other", "--limit", "1")).code == 0
+        assert (await api.status(tmp_path / "other")).spent.total == 4 * 10**12
+        for number in (1, 2):  # it counts once
+            assert (await clairgen(*command, tmp_path / "other", "--limit", f"{number}")).code == 0
+    spent = (await api.status(tmp_path / "other")).spent
+    assert 4 * 10**12 < spent.total < 4 * 10**12 + 10**9
+    assert spent.open_calls == 1
+
+
+async def test_a_copy_on_a_storage_that_lists_late_is_kept_and_restored(tmp_path: Path) -> None:
+    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(12)), f"late://{tmp_path}/copy"
+    async with ScriptedEndpoint(slowly) as endpoint:
+        summary, progress = await kept(endpoint.url, tasks, tmp_path / "run", copy, limit=8)
+        assert (summary.stopped_by, progress.notes) == (None, [f"the copy at {copy} is complete"])
+        with pytest.raises(CopyError, match=r"another process has just taken over .* unless its storage lists late"):
+            await kept(endpoint.url, tasks, tmp_path / "too early", copy)
+        assert len(endpoint.asked) == 24
+        await asyncio.sleep(LATE_SECONDS)
+        summary, _ = await kept(endpoint.url, tasks, tmp_path / "other machine", copy)
+        assert (summary.stopped_by, len(endpoint.asked)) == (None, 36)
 
 
 async def test_a_storage_that_fails_is_said_and_stops_the_session_when_too_much_would_be_lost(
@@ -248,7 +304,7 @@ async def test_a_storage_that_hangs_stops_the_session_too(tmp_path: Path, monkey
 
 
 async def test_a_process_that_was_stopped_for_long_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clairgen.pipeline.run_copy._STOPPED_SECONDS", 0.7)
+    monkeypatch.setattr("clairgen.pipeline.copy_lag._STOPPED_SECONDS", 0.7)
     tasks, ahead = write_tasks(tmp_path / "tasks.jsonl", questions(20)), [0.0]
 
     def stopping(request: dict[str, Any]) -> Reply:

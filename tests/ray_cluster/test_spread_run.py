@@ -90,6 +90,7 @@ def test_each_shard_has_a_copy_of_its_own(tmp_path: Path, monkeypatch: pytest.Mo
     [
         (Options(shard=TaskShard(1, 2)), OnRay(), "--shard makes one shard and --on ray makes all of them"),
         (Options(detach=True), OnRay(), "--detach leaves a run to its batches"),
+        (Options(no_copy=True), OnRay(), "--no-copy lets one run go on alone"),
         (Options(), OnRay(local_folder=Path("/x")), "--local-folder is lost with its node, so it needs --copy-to"),
         (Options(), OnRay(vllm_gpus=2), "options of vLLM are given, and no model for it; name one with --vllm"),
     ],

@@ -5,7 +5,8 @@ import datetime
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,11 @@ def policy_for(root: Path, *urls: str) -> Policy:
 
 
 @contextmanager
-def queue_of(root: Path) -> Iterator[JobQueue]:
+def queue_of(root: Path, clock: Callable[[], float] = time.time) -> Iterator[JobQueue]:
     """The queue of a root, which is made if need be."""
     root.mkdir(exist_ok=True)
     RunsRoot(root).make_own_folder()
-    queue = JobQueue(RunsRoot(root).own_database)
+    queue = JobQueue(RunsRoot(root).own_database, clock)
     try:
         yield queue
     finally:
@@ -110,10 +111,12 @@ def queue_of(root: Path) -> Iterator[JobQueue]:
 
 
 @asynccontextmanager
-async def working(policy: Policy, queue: JobQueue) -> AsyncIterator[Worker]:
+async def working(
+    policy: Policy, queue: JobQueue, jobs: int = 4, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Worker]:
     """A worker in this process, which drains when the block ends."""
-    lanes = [Lane(ASKING_VERBS, 4), Lane(dict.fromkeys(COMMAND_VERBS, command_job), 1, is_here=False)]
-    worker = Worker(queue, policy, lanes, Runtime(), exit_code, drain_seconds=10)
+    lanes = [Lane(ASKING_VERBS, jobs), Lane(dict.fromkeys(COMMAND_VERBS, command_job), 1, is_here=False)]
+    worker = Worker(queue, policy, lanes, Runtime(wall_clock=clock), exit_code, drain_seconds=10)
     running = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -123,11 +126,16 @@ async def working(policy: Policy, queue: JobQueue) -> AsyncIterator[Worker]:
 
 
 @asynccontextmanager
-async def served_with_jobs(root: Path, *urls: str) -> AsyncIterator[httpx.AsyncClient]:
+async def served_with_jobs(
+    root: Path, *urls: str, jobs: int = 4, clock: Callable[[], float] = time.time
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a service over `root` that does jobs, in this process, which may send requests to the addresses."""
     policy = policy_for(root, *urls)
-    with queue_of(root) as queue:
-        async with working(policy, queue) as worker, served(root, jobs=Jobs(policy, queue, wake=worker.wake)) as client:
+    with queue_of(root, clock) as queue:
+        async with (
+            working(policy, queue, jobs, clock) as worker,
+            served(root, jobs=Jobs(policy, queue, wake=worker.wake)) as client,
+        ):
             yield client
 
 

@@ -1,10 +1,13 @@
 """The one budget of all jobs: what was spent counts also when a run is deleted, and what cannot be read is said."""
 
 import asyncio
+import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from clairgen.errors import exit_code
 from clairgen.inference.runtime import Runtime
@@ -17,7 +20,11 @@ from clairgen.store import Call, RunDirectory
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import JobState, NewJob
 from clairgen.store.store import writing
+from tests.batch_provider import BatchProvider
+from tests.runs import played, questions, write_tasks
 from tests.service.served import job_when, made, policy_for, queue_of, rows, served
+from tests.service.test_batch_jobs import body as batch_job
+from tests.service.test_jobs import folders, submitted
 
 
 async def spent(run: Path, usd: int) -> None:
@@ -114,3 +121,44 @@ async def test_jobs_that_ask_models_say_that_they_wait_for_a_run_that_cannot_be_
         worker.stop()
         await running
     assert limits == [(10, 3)]
+
+
+async def test_a_job_that_lacks_money_which_open_batches_may_free_is_tried_again(tmp_path: Path) -> None:
+    root, tasks = folders(tmp_path, 2)
+    others = write_tasks(root / "others.jsonl", [f"Also: {one}" for one in questions(2)])
+    ahead = 0.0
+
+    def priced(url: str, file: Path, run: str) -> dict[str, Any]:
+        job = batch_job(url, file, run)
+        given = json.loads(job["configuration"])
+        del given["models"]["stronger"]
+        given["models"]["target"]["price_per_million"] = {"input": 0, "output": 0}
+        return job | {"configuration": json.dumps(given)}
+
+    async with BatchProvider(played) as provider:
+        provider.states = ["in_progress"] * 9999
+        policy = policy_for(root, provider.url)
+        with queue_of(root, lambda: time.time() + ahead) as queue:
+            budget = JobBudget(0.05, RunsRoot(root), queue, list(ASKING_VERBS))  # which has room for two requests
+            lanes = [Lane(ASKING_VERBS, 1)]
+            worker = Worker(queue, policy, lanes, Runtime(), exit_code, drain_seconds=1, budget=budget)
+            running = asyncio.create_task(worker.run())
+            async with served(root, jobs=Jobs(policy, queue, wake=worker.wake)) as client:
+                for file, run in ((tasks, "first"), (others, "second")):
+                    await submitted(client, priced(provider.url, file, run))
+                await job_when(client, 1, "waiting", "failed")
+                for _ in range(600):
+                    lacks = await job_when(client, 2, "queued", "failed")
+                    if lacks["sentence"]:
+                        break
+                    await asyncio.sleep(0.05)
+                assert lacks["sentence"].startswith("waits for money that the open batches of other jobs may free")
+                provider.go_on()
+                await client.post("/api/jobs/1/resume")
+                assert (await job_when(client, 1, "done", "failed"))["state"] == "done"
+                ahead = 61
+                worker.wake()
+                assert (await job_when(client, 2, "done", "failed"))["state"] == "done"
+            worker.stop()
+            await running
+        assert (len(provider.bill), provider.paid_twice) == (4, {})

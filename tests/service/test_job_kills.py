@@ -19,11 +19,13 @@ import pytest
 
 from clairgen import api
 from clairgen.pipeline.generate import generate
+from tests.batch_provider import BatchProvider
 from tests.cli.forked import Forked
 from tests.pipeline.test_kill import committed_seeds
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 from tests.service.served import RUN, ids, job_when, made, rows
+from tests.service.test_batch_jobs import body as batch_body
 from tests.service.test_serving import serving
 
 KILLS = int(os.environ.get("CLAIRGEN_KILLS", "3"))
@@ -211,3 +213,32 @@ async def test_a_second_service_over_the_same_runs_is_refused_unless_it_takes_no
     async with serving(root), serving(root, "--jobs", "0") as (_, client, _said):
         assert (await client.get("/api/jobs")).json()["jobs"] == []
         assert (await client.post("/api/jobs", json={"verb": "generate", "run": "first"})).status_code == 403
+
+
+async def test_jobs_that_wait_for_batches_wait_on_after_kill_9_and_nothing_is_paid_twice(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    root.mkdir()
+    async with BatchProvider(played) as provider:
+        provider.states = ["in_progress"] * 9999
+        async with running(root, provider.url, "--jobs", "1") as (service, client):
+            for run in RUNS:
+                tasks = write_tasks(root / f"{run}.jsonl", [f"{run}: {one}" for one in questions(3)])
+                job = batch_body(provider.url, tasks, run)
+                assert (await client.post("/api/jobs", json=job)).status_code == 201
+            left = [await job_when(client, number, "waiting", "failed") for number in (1, 2)]
+            worker = worker_of(service)
+            kill(service.pid)
+            kill(worker)
+        looks = provider.calls["GET /batches/ID"]
+        assert looks == 2
+        async with running(root, provider.url, "--jobs", "1") as (_, client):
+            assert [(await client.get(f"/api/jobs/{number}")).json() for number in (1, 2)] == left
+            await asyncio.sleep(1.2)
+            assert provider.calls["GET /batches/ID"] == looks  # they are not due
+            provider.go_on()
+            for number in (1, 2):
+                await client.post(f"/api/jobs/{number}/resume")
+            for number in (1, 2):
+                done = await job_when(client, number, "done", "failed")
+                assert (done["state"], done["sentence"]) == ("done", "clair 3 kept of 3")
+        assert (len(provider.batches), len(provider.bill), provider.paid_twice) == (2, 6, {})

@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.generate import generate
+from clairgen.pipeline.generate import Options, generate
 from clairgen.service.active_runs import MOST_RUNS, RunsReader
 from clairgen.service.app import service
 from clairgen.service.jobs import Jobs
@@ -75,7 +75,7 @@ async def scraped(client: httpx.AsyncClient, **headers: str) -> Scraped:
     return Scraped(answer.text)
 
 
-async def generated(root: Path, **changes: object) -> str:
+async def generated(root: Path, options: Options | None = None, **changes: object) -> str:
     """A run in which each prompt is first refused once and one is never answered; returns the address of the endpoint."""
     seen: set[str] = set()
 
@@ -94,7 +94,7 @@ async def generated(root: Path, **changes: object) -> str:
     tasks = write_tasks(root.parent / "tasks.jsonl", questions(6))
     async with ScriptedEndpoint(script) as endpoint:
         given = config(endpoint.url, tasks, target={"api_key_env": "A_KEY"} | PRICED, stronger=PRICED, **changes)
-        await generate(given, root / "run", runtime=Runtime(sleep=sleep, environment={"A_KEY": KEY}))
+        await generate(given, root / "run", options, runtime=Runtime(sleep=sleep, environment={"A_KEY": KEY}))
         return endpoint.url
 
 
@@ -125,11 +125,13 @@ async def test_metrics_say_what_a_run_did_whoever_started_it(tmp_path: Path) -> 
 
 async def test_the_dashboard_asks_for_metrics_and_labels_that_there_are(tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    await generated(root, budget_usd=5, reviser={"requests_per_minute": 60_000})
+    await generated(root, Options(copy_to=tmp_path / "copy"), budget_usd=5, reviser={"requests_per_minute": 60_000})
     with queue_of(root) as queue:
         async with served(root, jobs=Jobs(policy_for(root), queue)) as client:
             await client.get("/api/runs")
             found = await scraped(client)
+    assert 0 <= found("clairgen_copy_lag_seconds", run="run") < 60
+    assert found("clairgen_copy_failures_total", run="run") == 0
     documented = set(re.findall(r"`(clairgen_\w+)`", GUIDE.read_text()))
     of_us = {name for name in found.names if name.startswith("clairgen_") and not name.endswith("_created")}
     assert documented == {re.sub(r"_(bucket|count|sum)$", "", name) for name in of_us} | SHARED | OF_GROUPS

@@ -278,3 +278,40 @@ def test_a_database_of_a_newer_version_or_a_damaged_one_is_refused(queue: JobQue
     (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match=r"is not a database of jobs, or is damaged .*: restore it, or move it away"):
         JobQueue(tmp_path / "broken.db")
+
+
+def test_a_waiting_job_is_due_in_time_holds_up_its_run_and_is_not_a_dead_workers(
+    queue: JobQueue, clock: FakeClock
+) -> None:
+    first, _, other = submitted(queue), submitted(queue), submitted(queue, "other")
+    for job, seconds in ((first, 50), (other, 20)):
+        queue.claim(["generate"])
+        queue.wait_for_batches(job.id, "waits", seconds)
+    assert [job.state for job in queue.jobs()] == [JobState.WAITING, JobState.QUEUED, JobState.WAITING]
+    assert (queue.claim(["generate"]), queue.jobs()[1].waits_for) == (None, first.id)
+    assert queue.recover(lambda _: 0, 5) == []
+    assert queue.to_look_at(9, ()) == []
+    clock.seconds += 60
+    assert [job.id for job in queue.to_look_at(9, ())] == [other.id, first.id]
+    assert [job.id for job in queue.to_look_at(1, ())] == [other.id]
+    assert [job.id for job in queue.to_look_at(9, (other.id,))] == [first.id]
+    queue.look_again(other.id, 10**9)
+    queue.go_on(first.id)
+    assert queue.to_look_at(9, ()) == []
+    clock.seconds += 6 * 3600 + 1  # no pause is longer
+    assert [job.id for job in queue.to_look_at(9, ())] == [other.id]
+    assert [job and job.id for job in (queue.claim(["generate"]), queue.claim(["generate"]))] == [first.id, None]
+
+
+def test_what_was_cancelled_in_time_does_not_wait(queue: JobQueue) -> None:
+    running, waiting = submitted(queue), submitted(queue, "other")
+    for _ in range(2):
+        queue.claim(["generate"])
+    queue.wait_for_batches(waiting.id, "waits", 10)
+    for job in (running, waiting):
+        queue.cancel(job.id)
+    queue.wait_for_batches(running.id, "waits", 10)
+    queue.look_again(waiting.id, 10)
+    queue.go_on(waiting.id)
+    assert [(job.state, job.ended_at is None) for job in queue.jobs()] == [(JobState.CANCELLED, False)] * 2
+    assert queue.to_look_at(9, ()) == []

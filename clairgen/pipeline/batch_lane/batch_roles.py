@@ -6,6 +6,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from clairgen.config.endpoint_checks import FILE_SCHEME
+from clairgen.config.evaluated import load_evaluate_config
+from clairgen.config.file import load_config
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.inference.batch_service import BatchService
@@ -90,6 +92,20 @@ def roles_with_batches(
         if record.endpoint not in wanted[record.role].endpoints:
             raise _no_endpoint(record, directory)
     return wanted
+
+
+async def close_services(roles: Mapping[str, BatchRole]) -> None:
+    """Close the connections of these roles' accounts, which several of them may share."""
+    for service in {id(one.account.service): one.account.service for one in roles.values()}.values():
+        await service.close()
+
+
+def models_in(config: Path) -> Mapping[str, Role]:
+    """The models that a configuration names, be it of a run or of an evaluation. Raises ConfigError."""
+    try:
+        return load_config(config).models
+    except ConfigError:  # of an evaluation, which has other roles and no tasks
+        return load_evaluate_config(config).models
 
 
 def _service(role: Role, address: EndpointAddress, directory: RunDirectory, runtime: Runtime) -> BatchService:

@@ -37,7 +37,8 @@ class OpenBatch:
     """Takes one batch from where its record says it is to its end.
 
     `resumed` is whether an earlier session left it there, `created_before` whether that created it; `duplicates` are those that
-    it found. If it `cancels`, nothing is created, and what is finished is taken in.
+    it found. If it `cancels`, nothing is created, and what is finished is taken in. `is_stuck` is whether its provider was to end
+    it long ago, so that it is given up soon.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class OpenBatch:
         self.batch = batch
         self.created_before = batch.state == "created"
         self.polled = False
+        self.is_stuck = False
         self.submitted_clock: float | None = None
         self.account = account
         self._service = account.service
@@ -117,6 +119,20 @@ class OpenBatch:
         self._search.forget(self.batch.batch_id or "")
         await self._update(state="uploaded", batch_id=None, create_sent=False)
 
+    async def has_news(self) -> bool:
+        """Whether it has ended at the provider, or is stuck there: asked once, and nothing is recorded.
+
+        Raises RetryableError, UnusableEndpointError.
+        """
+        remote = await self._service.retrieve(self.batch.batch_id or "")
+        return remote.status not in RUNNING or self._overdue_seconds(remote) > _STUCK_SECONDS
+
+    @property
+    def pause_seconds(self) -> float:
+        """How long it is left alone between two looks by now: its age says how many pauses there were, each longer."""
+        age_seconds = max(0.0, self._age_seconds)  # a clock may have been put back
+        return min(self.account.settings.poll_seconds + (_GROWTH - 1) * age_seconds, self.account.longest_poll_seconds)
+
     @property
     def goes_on(self) -> bool:
         """Whether it was looked at in this session and had not ended."""
@@ -148,6 +164,7 @@ class OpenBatch:
             if cancelled_at is not None and self.account.clock() - cancelled_at > _CANCELLING_SECONDS:
                 break
             if overdue > _STUCK_SECONDS and cancelled_at is None:
+                self.is_stuck = True
                 cancelled_at = self.account.clock()
                 await self._cancel(batch_id)
             if overdue > _OVERDUE_SECONDS and not is_said:
@@ -167,8 +184,12 @@ class OpenBatch:
         """
         if remote.expires_at is None or remote.created_at is None or remote.expires_at <= remote.created_at:
             return -math.inf
+        return self._age_seconds - (remote.expires_at - remote.created_at)
+
+    @property
+    def _age_seconds(self) -> float:
         since = datetime.datetime.fromisoformat(self.batch.submitted_at or self.batch.created_at).timestamp()
-        return self.account.wall_clock() - since - (remote.expires_at - remote.created_at)
+        return self.account.wall_clock() - since
 
     async def _looked_at(self, batch_id: str) -> RemoteBatch | None:
         """A batch as it is now, recorded if it is this one; None if it is not there, however often it is looked for."""

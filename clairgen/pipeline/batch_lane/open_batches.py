@@ -17,7 +17,7 @@ from clairgen.errors import (
     UserError,
 )
 from clairgen.pipeline.batch_lane.batch_results import BatchResults, LineEnd
-from clairgen.pipeline.batch_lane.batch_roles import BatchRole
+from clairgen.pipeline.batch_lane.batch_roles import BatchRole, close_services
 from clairgen.pipeline.batch_lane.collection import Collection, Outcome, batch_file
 from clairgen.pipeline.batch_lane.lifecycle import BatchRefusedError, OpenBatch
 from clairgen.pipeline.batch_lane.missing_results import never_processed
@@ -67,8 +67,11 @@ class OpenBatches:
 
     @property
     def settled(self) -> bool:
-        """Whether all that was submitted is created at the provider and was looked at since, or waits until others have ended."""
-        return self._all(lambda one: one.polled and one.batch.state == "created")
+        """Whether all that was submitted is created at the provider and was looked at since, or waits until others have ended.
+
+        None of it is stuck there, and given up soon.
+        """
+        return self._all(lambda one: one.polled and one.batch.state == "created" and not one.is_stuck)
 
     @property
     def any(self) -> bool:
@@ -128,8 +131,7 @@ class OpenBatches:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._budget is not None:
             self._budget.leave_open(call for call in self._open.values() if call is not None)
-        for account in {id(one.account.service): one.account for one in self._roles.values()}.values():
-            await account.service.close()
+        await close_services(self._roles)
 
     async def take_in_ended(self, stop: asyncio.Event | None) -> None:
         """Wait until what has ended at the provider is taken in, whatever goes on there, or until `stop` is set."""

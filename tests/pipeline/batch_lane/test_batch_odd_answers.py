@@ -12,7 +12,7 @@ import pytest
 from clairgen.config.file import parse_config
 from clairgen.errors import EndpointsError
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.generate import generate
+from clairgen.pipeline.generate import Options, generate
 from tests.anthropic_provider import AnthropicProvider
 from tests.batch_provider import BatchProvider, StoredBatch, rejected
 from tests.batch_trials import TASKS, Trial
@@ -245,7 +245,10 @@ async def test_a_batch_that_outlives_its_expiry_is_named_then_cancelled_then_giv
 
             provider.sent = sent
         config = parse_config(trial.config(TASKS, **keys))
-        summary = await asyncio.wait_for(generate(config, trial.run, progress=trial.progress, runtime=runtime), 30)
+        options = Options(detach=not obeys)  # which does not leave what is given up soon
+        summary = await asyncio.wait_for(
+            generate(config, trial.run, options, progress=trial.progress, runtime=runtime), 30
+        )
         assert any("though it expired" in note for note in trial.progress.notes)
         assert provider.paid_twice == {}
         if obeys:

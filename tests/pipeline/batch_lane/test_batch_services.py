@@ -183,6 +183,20 @@ async def test_lines_that_a_job_wrote_twice_do_not_end_a_batch(tmp_path: Path) -
         await trial.check_pairs()
 
 
+async def test_results_are_whole_without_a_last_newline(tmp_path: Path) -> None:
+    async with BatchProvider(played) as provider:
+        trial, jobs = Trial(tmp_path, provider), tmp_path / "jobs"
+        await in_files(trial, Options(detach=True))
+        answer(jobs)
+        [results] = jobs.glob("*.results.jsonl")
+        whole = results.read_text().rstrip("\n")
+        results.write_text(whole[:-1])
+        assert isinstance((await in_files(trial, Options(detach=True))).stopped_by, DetachedError)
+        results.write_text(whole)
+        assert (await in_files(trial, Options(detach=True))).failures == []
+        await trial.check_pairs()
+
+
 async def test_results_that_are_written_again_are_counted_again(tmp_path: Path) -> None:
     trial_ids = [f"{number:064x}" for number in range(4)]
     path = tmp_path / "given.jsonl"
@@ -199,6 +213,8 @@ async def test_results_that_are_written_again_are_counted_again(tmp_path: Path) 
     named = [json.dumps({"custom_id": one, "response": {"status_code": 200}}) for one in trial_ids]
     assert await looked_at(*named[:3]) == ("in_progress", 3)
     assert await looked_at(named[0]) == ("in_progress", 1)
+    of_an_older_run = [json.dumps({"custom_id": f"{number:064x}", "response": {}}) for number in range(4, 8)]
+    assert await looked_at(*of_an_older_run) == ("in_progress", 0)
     assert await looked_at(named[0], named[1], "?", "", "?") == ("in_progress", 2)
     assert await looked_at(named[0], named[1], named[2], "?") == (
         "completed",

@@ -338,3 +338,51 @@ async def test_advise_leaves_the_batches_of_other_roles_alone(tmp_path: Path) ->
         provider.go_on()
         await trial.generate()
         assert len(await made_pairs(trial.run, "clair")) == TASKS
+
+
+async def test_a_batch_is_paid_at_the_price_of_its_time_whatever_price_and_tier_say_by_then(tmp_path: Path) -> None:
+    async with BatchProvider(played) as provider:
+        busy(provider)
+        trial = Steady(tmp_path, provider)
+        await trial.generate(Options(limit=3, detach=True))
+        provider.go_on()
+        dearer: dict[str, Any] = {"price_per_million": {"input": 1000, "output": 3000}, "service_tier": "flex"}
+        assert (await trial.generate(**dearer)).stopped_by is None
+        await trial.check_pairs()
+        each = (200 * 10 + 30 * 30) * 10**6
+        assert trial.rows("SELECT count(*) - count(cost), sum(cost) FROM spending") == [(0, 3 * each + 3 * 100 * each)]
+        assert provider.paid_twice == {}
+
+
+async def test_what_a_session_began_to_take_in_is_taken_in_by_cancelling_too(tmp_path: Path) -> None:
+    breaks = True
+
+    def sent(_method: str, path: str, reply: Reply) -> Reply | None:
+        if not (breaks and path.endswith("/content")):
+            return reply
+        return Reply(reply.body, reply.status, reply.headers, cut=len(reply.body) // 2)
+
+    async with BatchProvider(played) as provider:
+        provider.sent = sent
+        trial = Steady(tmp_path, provider)
+        assert "results cannot be downloaded" in str((await trial.generate(patience_seconds=0.3)).stopped_by)
+        assert 0 < trial.rows("SELECT count(*) FROM completions WHERE role = 'reviser'")[0][0] < TASKS
+        breaks = False
+        assert await cancel_batches(trial.run) == {"completed": 1}
+        await trial.generate()
+        await trial.check_pairs()
+        assert (len(provider.batches), provider.paid_twice) == (1, {})
+        trial.check_account()
+
+
+async def test_a_session_that_leaves_sends_a_small_rest_directly_first(tmp_path: Path) -> None:
+    auto: dict[str, Any] = {"tasks": 7, "delivery": "auto", "batch": {"auto_from": 3, "requests": 3}}
+    async with BatchProvider(played) as provider:
+        busy(provider)
+        trial = Steady(tmp_path, provider)
+        left = await trial.generate(Options(detach=True), **auto)
+        assert (type(left.stopped_by), left.statuses["clair"]) == (DetachedError, {"made": 1, "pending": 6})
+        provider.go_on()
+        await trial.generate(**auto)
+        await trial.check_pairs(7)
+        assert ([len(batch.lines) for batch in provider.batches.values()], provider.paid_twice) == ([3, 3], {})

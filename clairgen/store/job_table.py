@@ -1,0 +1,123 @@
+"""The table of jobs in a service's database, as it is read: one job, the latest, what is due, how many there are."""
+
+import json
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Final
+
+from clairgen.store.job_records import Job, JobState
+from clairgen.store.service_database import ServiceDatabase
+
+ACTIVE: Final = "('running', 'stopping')"
+OVER: Final = "('done', 'failed', 'cancelled')"
+LONGEST_LOOK_SECONDS: Final = 6 * 3600.0
+"""Between two looks at the batches of a waiting job."""
+_FOLDERS: Final = "(SELECT job.target UNION ALL SELECT value FROM json_each(job.awaits))"
+WAITS_FOR: Final = f"""
+    CASE WHEN job.state = 'queued' THEN coalesce(
+        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN {ACTIVE}),
+        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN ('queued', 'waiting') AND o.id < job.id)
+    ) END
+"""
+
+
+class JobTable:
+    """The jobs in the database at `path`. Its methods block, and may be called from any thread."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._database = ServiceDatabase(path)
+        self._connection = self._database.connection
+        self._reading, self._writing = self._database.reading, self._database.writing
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def targets(self) -> frozenset[str]:
+        """The folders that jobs write which are not over."""
+        with self._reading():
+            sql = f"SELECT DISTINCT target FROM jobs WHERE state NOT IN {OVER} AND target IS NOT NULL"
+            return frozenset(row["target"] for row in self._connection.execute(sql))
+
+    def job(self, number: int) -> Job | None:
+        """A job; None for an id that there is not."""
+        with self._reading():
+            found = self._jobs("job.id = ?", (number,))
+        return found[0] if found else None
+
+    def jobs(
+        self, *, state: JobState | None = None, run: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Job]:
+        """The latest jobs first: of a state, on a run, with ids below `before`."""
+        conditions = {"job.state = ?": state, "job.run = ?": run, "job.id < ?": before}
+        given = {condition: value for condition, value in conditions.items() if value is not None}
+        with self._reading():
+            return self._jobs(" AND ".join(given) or "1", (*given.values(), limit), "ORDER BY job.id DESC LIMIT ?")
+
+    def to_look_at(self, most: int, besides: Collection[int]) -> list[Job]:
+        """At most so many waiting jobs whose batches are to be looked at by now, the longest due first; none of `besides`."""
+        now_seconds = self._clock()
+        with self._reading():
+            # A time that lies further ahead is of a clock that was put back since.
+            found = self._jobs(
+                "job.state = 'waiting' AND job.not_before NOT BETWEEN ? AND ?",
+                (math.nextafter(now_seconds, math.inf), now_seconds + LONGEST_LOOK_SECONDS),
+                "ORDER BY job.not_before",
+            )
+        return [job for job in found if job.id not in besides][:most]
+
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        with self._reading():
+            rows = self._connection.execute("SELECT state, count(*) AS jobs FROM jobs GROUP BY state").fetchall()
+        return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["jobs"] for row in rows}
+
+    def check_writable(self) -> None:
+        """Raise StoreError where nothing can be written."""
+        with self._writing():
+            self._connection.execute("UPDATE jobs SET id = id WHERE id = -1")
+
+    def cancels(self) -> dict[int, int]:
+        """How often each job that is being worked on was cancelled."""
+        with self._reading():
+            rows = self._connection.execute(f"SELECT id, cancels FROM jobs WHERE state IN {ACTIVE}").fetchall()
+        return {row["id"]: row["cancels"] for row in rows}
+
+    def runs_of(self, verbs: Sequence[str]) -> list[str]:
+        """The runs on which a job of these verbs has begun, also one that was deleted since."""
+        marks = ", ".join("?" * len(verbs))
+        with self._reading():
+            sql = (
+                f"SELECT run FROM jobs WHERE starts > 0 AND run IS NOT NULL AND verb IN ({marks}) "
+                f"UNION SELECT run FROM deleted_work WHERE verb IN ({marks}) ORDER BY run"
+            )
+            return [row["run"] for row in self._connection.execute(sql, (*verbs, *verbs))]
+
+    def spent(self) -> int:
+        """What all runs have cost, in picodollars, by what was noted; also those that are deleted."""
+        with self._reading():
+            return int(self._connection.execute("SELECT total(picodollars) AS total FROM spent").fetchone()["total"])
+
+    def _job(self, number: int) -> Job:
+        [found] = self._jobs("job.id = ?", (number,))
+        return found
+
+    def _jobs(self, condition: str, parameters: Sequence[object], rest: str = "") -> list[Job]:
+        sql = f"SELECT job.*, {WAITS_FOR} AS waits_for FROM jobs job WHERE {condition} {rest}"
+        return [_job_of(row) for row in self._connection.execute(sql, parameters)]
+
+
+def _job_of(row: sqlite3.Row) -> Job:
+    facts = {name: row[name] for name in Job.__dataclass_fields__}
+    return Job(
+        **facts
+        | {
+            "arguments": json.loads(row["arguments"]),
+            "state": JobState(row["state"]),
+            "writes": bool(row["writes"]),
+        }
+    )
