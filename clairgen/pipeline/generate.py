@@ -226,12 +226,15 @@ async def _generate(
             client = await held.completion_client(
                 roles, budget, seed=config.seed, reused=reused, retries_failed=options.retry_failed, all_batches=True
             )
-            measures = PairMeasures(prepared.filters, config.tokenizer, jobs=options.jobs)
+            in_flight = len(planned) * client.capacity + TASKS_QUEUED + client.waiting_for_batches
+            measures = PairMeasures(
+                prepared.filters, config.tokenizer, jobs=options.jobs, most_elsewhere=in_flight // 2
+            )
             async with held.log.counting(progress), measures:
                 filters = FiltersInForce(prepared.filter_set, measures)
                 context = MakeContext(store, client, filters, progress, stopping, held.traces)
                 async with leaving(held, client, stopping, detach=options.detach):
-                    await _run(held, planned, context, options.limit)
+                    await _run(held, planned, context, options.limit, in_flight)
             stopped_by = reason_to_stop(member, context.stop.error)
             batches = await batches_that_go_on(store, client.lane)
         if not isinstance(stopped_by, StoreError):
@@ -271,8 +274,10 @@ def pairs_in_words(
         yield f"{recipe} {made - sum(dropped.get(recipe, {}).values()):,} kept of {made:,}{others}"
 
 
-async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeContext, limit: int | None) -> None:
-    """Make the pending pairs of the first `limit` tasks, or stop early and say why in `context.stop`."""
+async def _run(
+    held: Session, planned: Sequence[PlannedRecipe], context: MakeContext, limit: int | None, in_flight: int
+) -> None:
+    """Make the pending pairs of the first `limit` tasks, `in_flight` at a time, or stop early and say why in `context.stop`."""
 
     async def make(work: tuple[Task, PlannedRecipe]) -> None:
         await make_pair(*work, context)
@@ -280,7 +285,7 @@ async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeCon
     await held.run_tasks(
         _work(held.store, planned, limit),
         make,
-        in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED + context.ask.waiting_for_batches,
+        in_flight=in_flight,
         what="made",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:
