@@ -47,7 +47,7 @@ def require_results_extra() -> None:
 
 def require_ray_extra() -> None:
     """Raise MissingExtraError unless shards can be spread over a Ray cluster."""
-    _require("Spreading a run over a Ray cluster", "ray", "ray")
+    _require("Spreading a run over a Ray cluster", "ray", "ray", "fastapi", "uvicorn", "prometheus_client", "jinja2")
 
 
 def require_tokens_extra() -> None:

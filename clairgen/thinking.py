@@ -83,12 +83,15 @@ _CONTROL_TOKENS = (
 )
 _HARMONY = lazy_pattern(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
 _HARMONY_END = lazy_pattern(r"<\|(?:end|return|call|start|channel)\|>")
-_SIGNS = ("<", "[", "◁")
-_PARTS = (
-    *("<|", "|>", "think>", "think]", "thinking>", "thought>", "thoughts>", "reasoning>", "analysis>", "◁", "<｜"),
-    *("<unused9", "</s>", "eos>", "bos>", "inst]", "_turn>"),
-)
-"""In every tag and control token is one of the signs, and in lower case one of these parts."""
+_SIGNS = {
+    "<": (
+        *("<|", "|>", "<｜", "think>", "thinking>", "thought>", "thoughts>", "reasoning>", "analysis>"),
+        *("<unused9", "</s>", "eos>", "bos>", "_turn>"),
+    ),
+    "[": ("think]", "inst]"),
+    "◁": ("◁",),
+}
+"""In every tag and control token is one of these signs, and in lower case one of the parts that belong to it."""
 _WORDS = (_PAIRS[-1][0], "analysis")
 _LONGEST_WORDS = max(map(len, _WORDS))
 _BARE_HARMONY = lazy_pattern(r"analysis(?=[A-Z\W])")
@@ -140,8 +143,9 @@ def is_control_token(token: str) -> bool:
 
 def _is_plain(text: str) -> bool:
     """Whether nothing in a text can begin a tag, a control token or words that open thinking, as in most answers."""
-    if any(map(text.__contains__, _SIGNS)) and any(map(text.lower().__contains__, _PARTS)):
-        return False
+    for sign, parts in _SIGNS.items():
+        if sign in text and any(map(text.lower().__contains__, parts)):
+            return False
     return not text.lstrip()[:_LONGEST_WORDS].lower().startswith(_WORDS)
 
 

@@ -25,7 +25,7 @@ OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 CODE = {
     "data": ["clairgen/exporting/", "clairgen/import_source.py", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
-    "serve": ["clairgen/service/", "clairgen/cli/serve.py"],
+    "serve": ["clairgen/service/"],
     "otel": ["clairgen/inference/runtime.py", "clairgen/pipeline/traces.py"],
     "report": ["clairgen/evaluation/", "clairgen/experiment/", "clairgen/reporting/"],
     "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clairgen.filters import lost_answer, revision_mention
-from clairgen.filters.text import straight
+from clairgen.filters.text import phrase_pattern, straight
 from clairgen.parsing.sections import Identifier
 from clairgen.patterns import matches_at_signs, matches_on_lines_with
 
@@ -102,6 +102,16 @@ def test_headers_are_found_on_lines_with_their_first_word(text: str) -> None:
 
 @given(texts(_MENTION_PIECES).map(straight))
 def test_mentions_of_a_revision_are_found_by_their_words(said: str) -> None:
+    assert spans(revision_mention._mentions(said)) == spans(revision_mention._MENTION.finditer(said))
+
+
+@given(
+    st.from_regex(
+        "|".join(phrase_pattern((one,), revision_mention._LISTS).pattern for one in revision_mention._PHRASES)
+    )
+)
+def test_every_phrase_of_a_mention_is_found_by_its_words(text: str) -> None:
+    said = straight(text)
     assert spans(revision_mention._mentions(said)) == spans(revision_mention._MENTION.finditer(said))
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -31,6 +32,12 @@ def coordinator_command(
         bool,
         typer.Option("--forget", help="Forget the group, with what its runs have spent and which shards are done."),
     ] = False,
+    idle_days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Only groups of which nothing was heard for so many days; with --forget all of them go."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list, one object a group, for scripts.")] = False,
 ) -> None:
     """Show the groups that a coordinator divides limits and a budget among: members, money, leases, shards.
@@ -39,15 +46,17 @@ def coordinator_command(
     """
     if url is None:
         raise ConfigError("name the coordinator, such as http://head:8321, or set CLAIRGEN_COORDINATOR")
-    if (free is not None or forget) and group is None:
-        raise ConfigError("--free and --forget change one group; name it with --group NAME")
-    groups, sentence = run_coroutine(_asked(url, group, free, forget=forget))
+    if free is not None and group is None:
+        raise ConfigError("--free changes one group; name it with --group NAME")
+    if forget and group is None and idle_days is None:
+        raise ConfigError("say what to forget: --group NAME, or --idle-days N for all groups that are over so long")
+    groups, sentence = run_coroutine(_asked(url, group, free, idle_days, forget=forget))
     if sentence is not None:
         typer.echo(plain_line(sentence))
     elif as_json:
         typer.echo(json.dumps(groups, indent=2))
     elif not groups:
-        typer.echo("No group of this name." if group is not None else "No groups.")
+        typer.echo("No group of this name." if group is not None else "No such groups." if idle_days else "No groups.")
     else:
         console = Console()
         for one in groups:
@@ -55,7 +64,7 @@ def coordinator_command(
 
 
 async def _asked(
-    url: str, group: str | None, free: str | None, *, forget: bool
+    url: str, group: str | None, free: str | None, idle_days: int | None, *, forget: bool
 ) -> tuple[list[dict[str, Any]], str | None]:
     """The groups, or what was done, in words."""
     from clairgen.coordination.coordinator_client import (
@@ -71,21 +80,38 @@ async def _asked(
     client = CoordinatorClient(transport, address, group or "")
     try:
         if free is not None:
-            return [], f"${await client.free(free):,.4f} are free again for the group {group}."
-        if forget:
-            await client.forget()
+            freed = f"${await client.free(free):,.4f} are free again for the group {group}."
+            return [], f"{freed} A process of that run which is alive and cut off may spend them yet: end it."
+        if forget and idle_days is None:
+            await client.forget(group or "")
             return [], f"The group {group} is forgotten."
-        return [one for one in await client.overview() if group in (None, one["group"])], None
+        found = [one for one in await client.overview() if group in (None, one["group"]) and _is_idle(one, idle_days)]
+        if not forget:
+            return found, None
+        for one in found:
+            await client.forget(one["group"])
+        return [], f"{counted(len(found), 'group')} forgotten."
     except SilentError as error:
         raise EndpointsError(f"the coordinator at {address.url} does not answer ({error})") from error
     finally:
         await transport.close()
 
 
+def _is_idle(group: dict[str, Any], days: int | None) -> bool:
+    """Whether nothing was heard of a group for so many days."""
+    if days is None:
+        return True
+    since = group["idle_since"]
+    return since is not None and datetime.now(UTC) - datetime.fromisoformat(since) >= timedelta(days=days)
+
+
 def _print_group(console: Console, group: dict[str, Any]) -> None:
     budget = f" of ${group['budget_usd']:,.2f}" if group["budget_usd"] is not None else ""
     money = f"${group['spent_usd']:,.4f} spent, ${group['allotted_usd']:,.4f} allotted{budget}"
-    console.print(safe_line(f"{group['group']}: {counted(len(group['members']), 'run')}, {money}"), soft_wrap=True)
+    idle = f", nobody at work since {group['idle_since'][:16].replace('T', ' ')} UTC" if group["idle_since"] else ""
+    console.print(
+        safe_line(f"{group['group']}: {counted(len(group['members']), 'run')}, {money}{idle}"), soft_wrap=True
+    )
     table = Table(box=None, pad_edge=False)
     table.add_column("id", no_wrap=True)
     table.add_column("state")

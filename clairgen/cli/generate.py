@@ -11,24 +11,24 @@ from rich.console import Console
 
 from clairgen.cli.display import failure_lines, pairs_table, showing, spent_line
 from clairgen.cli.estimate_table import print_requests
-from clairgen.cli.generate_on_ray import (
+from clairgen.cli.generate_on_ray import generate_on_ray, refuse_unmerged
+from clairgen.cli.import_pairs import left_out_lines
+from clairgen.cli.output import progress_stream
+from clairgen.cli.ray_options import (
     AddressOption,
     CpusOption,
     GpusOption,
     LocalFolderOption,
+    NoCoordinatorOption,
     NodesOption,
     OnOption,
     ReplicasOption,
     ShardsOption,
     VllmModelOption,
     VllmWordsOption,
-    generate_on_ray,
-    refuse_unmerged,
     spread,
     words_of,
 )
-from clairgen.cli.import_pairs import left_out_lines
-from clairgen.cli.output import progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
 from clairgen.errors import (
@@ -80,6 +80,14 @@ def generate_command(
             metavar="NAME", help="The members among which it divides; left out, those with the same plans and tasks."
         ),
     ] = None,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Take the shard at once from whoever holds it at the coordinator; for starters that know that this process has "
+            "ended, or is cut off, as --on ray does.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be requested and its cost; request nothing.")
     ] = False,
@@ -140,6 +148,7 @@ def generate_command(
     ray_address: AddressOption = None,
     shard_cpus: CpusOption = 1.0,
     local_folder: LocalFolderOption = None,
+    no_coordinator: NoCoordinatorOption = False,
     vllm: VllmModelOption = None,
     vllm_replicas: ReplicasOption = None,
     vllm_gpus: GpusOption = 1,
@@ -155,7 +164,19 @@ def generate_command(
     from clairgen.task_shard import named_shard
 
     on_ray = spread(
-        on, OnRay(shards, nodes, ray_address, shard_cpus, local_folder, vllm, vllm_replicas, vllm_gpus, vllm_options)
+        on,
+        OnRay(
+            shards,
+            nodes,
+            ray_address,
+            shard_cpus,
+            local_folder,
+            no_coordinator,
+            vllm,
+            vllm_replicas,
+            vllm_gpus,
+            vllm_options,
+        ),
     )
     loaded = load_config(config)
     if group is not None and coordinator is None:
@@ -175,6 +196,7 @@ def generate_command(
         detach=detach,
         shard=named_shard(shard, os.environ, is_coordinated=coordinator is not None) if shard is not None else None,
         coordinator=CoordinatorAddress.of(coordinator, os.environ, group) if coordinator is not None else None,
+        takes_over=take_over,
         copy_to=copy_to,
         copy_every=copy_every,
         no_copy=no_copy,

@@ -3,11 +3,11 @@
 import asyncio
 import os
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from enum import StrEnum
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -23,7 +23,6 @@ from clairgen.errors import (
     REPLACED,
     USER,
     BudgetError,
-    ConfigError,
     CopyStoppedError,
     DrainedError,
     EndpointsError,
@@ -37,98 +36,11 @@ from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
+    from clairgen.coordination.coordinator_client import CoordinatorAddress
     from clairgen.pipeline.generate import Options
     from clairgen.ray_cluster.shard_process import ShardEnd
+    from clairgen.ray_cluster.spread_run import SpreadRun
     from clairgen.task_shard import TaskShard
-
-MOST_SHARDS: Final = 10_000
-_FLAGS: Final = {"address": "ray_address"}
-"""Options that are not called as their field is."""
-
-
-class Engine(StrEnum):
-    """What runs the shards of a run on many machines."""
-
-    RAY = "ray"
-
-
-OnOption = Annotated[
-    Engine | None,
-    typer.Option("--on", help="Make the run in shards over the nodes of a Ray cluster, and merge them into --run."),
-]
-ShardsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--shards",
-        min=1,
-        max=MOST_SHARDS,
-        help="With --on ray: how many shards; left out, as many as nodes. A run keeps their number.",
-    ),
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        "--ray-address",
-        help="With --on ray: the cluster's address, auto for the one that this machine belongs to, or local for a new one; left "
-        "out, RAY_ADDRESS, a cluster of this machine, else a new one.",
-    ),
-]
-CpusOption = Annotated[
-    float, typer.Option("--shard-cpus", min=0, max=1024, help="With --on ray: CPUs that Ray reserves for each shard.")
-]
-NodesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--nodes", min=1, max=100_000, help="With --on ray: wait until so many nodes have joined the cluster."
-    ),
-]
-LocalFolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--local-folder",
-        help="With --on ray and --copy-to: the folder of each node for its shards; left out, one in Ray's temporary folder.",
-    ),
-]
-
-
-VllmModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--vllm",
-        metavar="MODEL",
-        help="With --on ray: serve MODEL with vLLM on the cluster's GPUs, for the roles that have this model.",
-    ),
-]
-ReplicasOption = Annotated[
-    int | None,
-    typer.Option(
-        "--vllm-replicas", min=1, max=10_000, help="How many of them; left out, as many as there are GPUs for."
-    ),
-]
-GpusOption = Annotated[int, typer.Option("--vllm-gpus", min=1, max=64, help="GPUs of each of them.")]
-VllmWordsOption = Annotated[
-    str, typer.Option("--vllm-options", help="Further arguments of vllm serve, such as '--max-model-len 4096'.")
-]
-
-
-def words_of(on_ray: OnRay) -> list[str]:
-    """The options as they are written; the number of shards is known to the run."""
-    words = ["--on", Engine.RAY.value]
-    given = {
-        _FLAGS.get(field.name, field.name): (getattr(on_ray, field.name), field.default) for field in fields(on_ray)
-    }
-    for name, (value, default) in given.items():
-        if value != default and name != "shards":
-            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
-    return words
-
-
-def spread(engine: Engine | None, on_ray: OnRay) -> OnRay | None:
-    """How a run is spread, if it is. Raises ConfigError for options of a run that is not."""
-    if engine is None and on_ray != OnRay():
-        given = next(field.name for field in fields(OnRay) if getattr(on_ray, field.name) != field.default)
-        raise ConfigError(f"--{_FLAGS.get(given, given).replace('_', '-')} is for --on ray; leave it out")
-    return None if engine is None else on_ray
 
 
 def refuse_unmerged(run: Path) -> None:
@@ -149,7 +61,7 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
     require_ray_extra()
     # Else Ray writes about actors between our lines; it reads this when it is imported.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-    from clairgen.ray_cluster.ray_run import merged, shards_made
+    from clairgen.ray_cluster.ray_run import merged, settled_shards, shards_made
     from clairgen.ray_cluster.ray_session import ray_session
     from clairgen.ray_cluster.shard_driver import ShardsProgress
     from clairgen.ray_cluster.spread_run import SpreadRun, check_options
@@ -162,14 +74,49 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
 
     async def work(stop: asyncio.Event) -> "dict[TaskShard, ShardEnd]":
         async with showing(progress, Console(file=progress_stream()), stop):
-            return await shards_made(config, spread_run, options, on_ray, progress, stop)
+            count = await settled_shards(spread_run, options, on_ray, progress, stop)
+            async with _coordinated(spread_run, options, on_ray, progress.note) as coordinator:
+                given = replace(options, coordinator=coordinator)
+                return await shards_made(config, spread_run, count, given, on_ray, progress, stop)
 
     with locked_folder(spread_run.shards):
         with ray_session(on_ray.address):
-            ends = run_drainable(work, options.drain_seconds + SECONDS_TO_SUM_UP)  # which each shard takes as well
+            try:
+                ends = run_drainable(work, options.drain_seconds + SECONDS_TO_SUM_UP)  # which each shard takes as well
+            except DrainedError as error:
+                if options.copy_to is None:
+                    raise
+                raise DrainedError(
+                    "Stopped at once; what each shard has committed is on its node, and in its copy but for the last "
+                    f"{options.copy_every:g} s; run the same command to continue."
+                ) from error
         _raise_what_stopped(ends, again)
         run_coroutine(merged(config, spread_run, ends, options.copy_to))
     _print_merged(run, ends, again, is_limited=options.limit is not None)
+
+
+@asynccontextmanager
+async def _coordinated(
+    run: "SpreadRun", options: "Options", on_ray: OnRay, note: Callable[[str], None]
+) -> "AsyncIterator[CoordinatorAddress | None]":
+    """The coordinator of the shards: the named one, one for as long as the block runs, or none; `note` is told which."""
+    from clairgen.ray_cluster.ray_session import address_of_command
+    from clairgen.ray_cluster.spread_run import place_of
+    from clairgen.service.coordinator.run_coordinator import run_coordinator
+    from clairgen.service.runs_root import RunsRoot
+
+    if options.coordinator is not None or on_ray.no_coordinator:
+        if options.coordinator is not None:
+            note(f"the coordinator at {options.coordinator.url} divides limits and the budget among the shards")
+        yield options.coordinator
+        return
+    copies = f"{place_of(options.copy_to)}/coordinator" if options.copy_to is not None else None
+    starting = run_coordinator(
+        address_of_command(), RunsRoot(run.shards), run.path.name, copies, os.environ, no_budget=options.no_budget
+    )
+    async with starting as address:
+        note(f"a coordinator of this command, at {address.url}, divides limits and the budget among the shards")
+        yield address
 
 
 def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> None:
@@ -185,7 +132,11 @@ def _raise_what_stopped(ends: "Mapping[TaskShard, ShardEnd]", again: str) -> Non
         raise DrainedError("Stopped; what the shards have committed is kept, and is merged once all are made.")
     shard, end = failing
     said = end.sentence or f"its process ended with code {end.code}"
-    sentence = f"shard {shard} on {end.node}: {f'it crashes again and again: {said}' if end.is_crash else said}"
+    if end.is_crash:
+        said = f"it crashes again and again: {said}"
+    elif end.code == REPLACED:
+        said = f"{said}; another command makes this run by now, so let that one finish"
+    sentence = f"shard {shard} on {end.node}: {said}"
     errors: dict[int, Callable[[str], Exception]] = {
         ENDPOINTS: EndpointsError,
         COPY: CopyStoppedError,

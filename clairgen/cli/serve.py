@@ -16,9 +16,7 @@ from clairgen.errors import ConfigError
 from clairgen.installed import require_serve_extra
 from clairgen.reporting.sanitize import plain_line
 
-_SECONDS_TO_ANSWER: Final = 10
 _SECONDS_BEFORE_WARMING_UP: Final = 5.0
-_MOST_CONNECTIONS: Final = 256
 _WITHOUT_JOBS: Final = "Everybody on this machine can read and vote."
 _FOR_EVERYBODY: Final = "Everybody on this machine can read, vote, and run jobs with the models that ship."
 
@@ -92,6 +90,7 @@ def serve_command(
     from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
     from clairgen.service.coordinator.saved_groups import Coordinator
+    from clairgen.service.http_server import SECONDS_TO_ANSWER, serve_http
     from clairgen.service.jobs import taken_jobs
     from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts
@@ -159,57 +158,18 @@ def serve_command(
             async with asyncio.TaskGroup() as group:
                 if worker is not None:
                     group.create_task(worker.run(stop, drain_seconds), name="worker of jobs")
-                await _serve(app, listener, stop)
+                warming_up = group.create_task(_warm_up())
+                await serve_http(app, listener, stop)
+                warming_up.cancel()
                 stop.set()
             if coordinator is not None:
                 await coordinator.close()
 
-        run_drainable(serve, max(drain_seconds if jobs else 0, _SECONDS_TO_ANSWER))
+        run_drainable(serve, max(drain_seconds if jobs else 0, SECONDS_TO_ANSWER))
 
 
 def _warn(sentence: str) -> None:
     typer.echo(f"Note: {plain_line(sentence)}", err=True)
-
-
-async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set, and then finish what is being answered."""
-    import uvicorn
-
-    from clairgen.service.held_connections import TimedConnection
-
-    class Server(uvicorn.Server):
-        """Leaves signals to the command line."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-    server = Server(
-        uvicorn.Config(
-            app,  # type: ignore[arg-type]  # an ASGI application, which uvicorn types in its own words
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            http=TimedConnection,
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_keep_alive=15,
-            timeout_graceful_shutdown=_SECONDS_TO_ANSWER,
-        )
-    )
-
-    async def end() -> None:
-        await stop.wait()
-        server.should_exit = True
-
-    async with asyncio.TaskGroup() as group:
-        beside = [group.create_task(end()), group.create_task(_warm_up())]
-        await server.serve(sockets=[listener])
-        for task in beside:
-            task.cancel()
 
 
 async def _warm_up() -> None:

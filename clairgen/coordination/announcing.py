@@ -10,9 +10,9 @@ from typing import Final, Protocol
 
 from clairgen.coordination.coordinator_client import CoordinatorClient, SilentError
 from clairgen.coordination.wire import ModelServer
-from clairgen.errors import ConfigError, DrainedError, RetryableError
+from clairgen.errors import ConfigError, RetryableError
+from clairgen.hanging_calls import in_thread
 from clairgen.inference.endpoint import EndpointAddress
-from clairgen.inference.retry import stoppable
 from clairgen.inference.transport import Timeouts, Transport
 from clairgen.keys import digest
 from clairgen.whole_files import write_whole
@@ -40,18 +40,22 @@ class RegistryFolder:
     async def announce(self, server: ModelServer) -> None:
         """See `Registry`."""
         path = self._path(server)
-        try:
+
+        def write() -> None:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 write_whole(path, server.model_dump_json())
             os.utime(path)
+
+        try:
+            await in_thread(write)
         except OSError as error:
             raise ConfigError(f"{self._folder} cannot be written: {error.strerror}; choose another --folder") from error
 
     async def withdraw(self, server: ModelServer) -> None:
         """See `Registry`."""
         with contextlib.suppress(OSError):
-            self._path(server).unlink(missing_ok=True)
+            await in_thread(lambda: self._path(server).unlink(missing_ok=True))
 
     def _path(self, server: ModelServer) -> Path:
         return self._folder / f"{digest(json.dumps([server.model, server.url]))[:16]}.json"
@@ -85,23 +89,42 @@ async def keep_announced(
 
     Raises ConfigError where the registry refuses.
     """
+    announcing = asyncio.create_task(_announce(server, registry, transport, note, sleep))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((announcing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if announcing.done():
+            announcing.result()
+    finally:
+        announcing.cancel()
+        stopping.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_SECONDS):
+            await registry.withdraw(server)
+
+
+async def _announce(
+    server: ModelServer,
+    registry: Registry,
+    transport: Transport,
+    note: Callable[[str], None],
+    sleep: Callable[[float], Awaitable[None]],
+) -> None:
+    """Announce it again and again, which may hang where a folder does."""
     said: str | None = None
-    pause = stoppable(sleep, stop)
-    with contextlib.suppress(DrainedError):
-        while True:
-            if not await _answers(server.url, transport):
-                sentence = f"{server.url} does not answer yet, or no longer; it is announced when it does"
-            else:
-                try:
-                    await registry.announce(server)
-                    sentence = f"{server.url} is announced as a server of {server.model}"
-                except SilentError as error:
-                    sentence = f"the coordinator does not answer ({error}); {server.url} is announced when it does"
-            if sentence != said:
-                note(sentence)
-                said = sentence
-            await pause(_SECONDS)
-    await registry.withdraw(server)
+    while True:
+        if not await _answers(server.url, transport):
+            sentence = f"{server.url} does not answer yet, or no longer; it is announced when it does"
+        else:
+            try:
+                await registry.announce(server)
+                sentence = f"{server.url} is announced as a server of {server.model}"
+            except SilentError as error:
+                sentence = f"the coordinator does not answer ({error}); {server.url} is announced when it does"
+        if sentence != said:
+            note(sentence)
+            said = sentence
+        await sleep(_SECONDS)
 
 
 async def _answers(url: str, transport: Transport) -> bool:

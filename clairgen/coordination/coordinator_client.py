@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from clairgen.coordination.wire import (
     API,
@@ -25,13 +25,16 @@ from clairgen.errors import ClairgenError, ConfigError, ReplacedError, Retryable
 from clairgen.inference.transport import Response, Timeouts, Transport
 from clairgen.patterns import lazy_pattern
 
+COORDINATOR_VARIABLE: Final = "CLAIRGEN_COORDINATOR"
+"""What `--coordinator` is, where it is left out."""
 MEMBER_VARIABLES: Final = ("CLAIRGEN_TOKEN_MEMBER", "CLAIRGEN_TOKEN_RUN")
 """Where a member looks for its token."""
 OPERATOR_VARIABLES: Final = ("CLAIRGEN_TOKEN_RUN", "CLAIRGEN_TOKEN_REVIEW", "CLAIRGEN_TOKEN_READ")
 """The same for whoever looks after groups."""
 _TIMEOUTS: Final = Timeouts(connect=2.0, first_byte=4.0, total=4.0)
-_LATER: Final = (408, 429)
+_LATER: Final = (408, 425, 429)
 _UNAUTHORIZED: Final = 401
+_NO_SERVICE: Final = "its answer cannot be read; is it a clairgen service of this version?"
 _GONE: Final = 410
 _NAME: Final = lazy_pattern(NAME)
 _Answer = TypeVar("_Answer", bound=Wire)
@@ -114,9 +117,13 @@ class CoordinatorClient:
 
     async def overview(self) -> list[dict[str, Any]]:
         """All groups, as `Group.overview` of the service has them."""
-        found: list[dict[str, Any]] = json.loads(
-            (await self._answer(self._transport.get(self._base, self._headers, _TIMEOUTS))).body
-        )
+        body = (await self._answer(self._transport.get(self._base, self._headers, _TIMEOUTS))).body
+        try:
+            found = TypeAdapter(list[dict[str, Any]]).validate_json(body)
+        except ValidationError as error:
+            raise SilentError(_NO_SERVICE) from error
+        if not all("group" in one for one in found):
+            raise SilentError(_NO_SERVICE)
         return found
 
     async def free(self, run_id: str) -> float:
@@ -126,9 +133,9 @@ class CoordinatorClient:
         ]
         return freed
 
-    async def forget(self) -> None:
-        """Forget the group."""
-        await self._post(f"{self._group}/forget")
+    async def forget(self, group: str) -> None:
+        """Forget a group."""
+        await self._post(f"{self._base}/groups/{quote(group)}/forget")
 
     async def _post(self, url: str, message: Wire | None = None) -> Response:
         body = b"{}" if message is None else message.model_dump_json(exclude_none=True).encode()
@@ -158,7 +165,7 @@ def _read(response: Response, kind: type[_Answer]) -> _Answer:
     try:
         return kind.model_validate_json(response.body)
     except ValidationError as error:
-        raise SilentError("its answer cannot be read; is it a clairgen service of this version?") from error
+        raise SilentError(_NO_SERVICE) from error
 
 
 def _sentence(response: Response) -> str:

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from clairgen.coordination.wire import EndpointLimit, EndpointUse, RateShare
-from clairgen.inference.announced_limits import RateLimits
+from clairgen.errors import ConfigError
+from clairgen.inference.announced_limits import LONGEST_WAIT_SECONDS, RateLimits
 from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.factory import CountedAs
 from clairgen.inference.rate_limit import RateLimiter
@@ -15,6 +18,7 @@ from clairgen.inference.shared_limits import ConfiguredLimits, Member
 
 _THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 _LEAST_PER_MINUTE: Final = 0.01
+_LEAST_PART: Final = 0.001  # of a limit that is so low that members have less than that
 _SAME: Final = 0.01  # a share that rose by less is the same
 
 
@@ -22,17 +26,18 @@ def limits_in_words(configured: Mapping[CountedAs, ConfiguredLimits]) -> list[En
     """What a configuration says of the endpoints that are shared with other machines.
 
     An address of this machine is another server on each machine, unless it has a rate limit: a server of one's own has none.
+    Raises ConfigError for limits beyond what a coordinator divides.
     """
     return [
-        EndpointLimit(
-            endpoint=str(key),
-            requests_per_minute=limits.rate.requests_per_minute,
-            tokens_per_minute=limits.rate.tokens_per_minute,
-            concurrency=limits.concurrency,
-        )
+        _in_words(str(key), limits)
         for key, limits in configured.items()
-        if limits.rate != RateLimits() or urlsplit(key.url).hostname not in _THIS_MACHINE
+        if limits.rate != RateLimits() or not is_on_this_machine(key.url)
     ]
+
+
+def is_on_this_machine(url: str) -> bool:
+    """Whether an endpoint is another server on each machine that names it."""
+    return urlsplit(url).hostname in _THIS_MACHINE
 
 
 @dataclass(slots=True)
@@ -55,15 +60,20 @@ class _Leased:
 class LeasedLimits:
     """The limits of all endpoints that this process uses; those of `shared` ones are given by `apply`, lease by lease.
 
-    `joined` is called when an endpoint needs a first share.
+    Leases end by the `lease_clock`. `joined` is called when an endpoint needs a first share.
     """
 
     def __init__(
-        self, shared: Sequence[EndpointLimit], clock: Callable[[], float], joined: Callable[[], None] = lambda: None
+        self,
+        shared: Sequence[EndpointLimit],
+        clock: Callable[[], float],
+        lease_clock: Callable[[], float],
+        joined: Callable[[], None],
     ) -> None:
         self._joined = joined
         self._shared = {limit.endpoint: limit for limit in shared}
         self._clock = clock
+        self._lease_clock = lease_clock
         self._own: dict[str, EndpointLimits] = {}
         self._leased: dict[str, _Leased] = {}
         self._holds_until = math.inf
@@ -72,7 +82,7 @@ class LeasedLimits:
         """See `LimitsInCommon`. A server that is named and has registered, or that comes back, is one endpoint."""
         configured = ConfiguredLimits.of_all(roles)
         if (limits := self._known(str(key))) is None:
-            limits = configured.limits(self._clock)
+            limits = configured.limits(self._clock, self._lease_clock)
             if (shared := self._shared.get(str(key))) is None:
                 self._own[str(key)] = limits
                 limits.open_until(self._holds_until)
@@ -102,7 +112,7 @@ class LeasedLimits:
 
     def uses(self) -> list[EndpointUse]:
         """What was sent since the last report that arrived, see `reported`."""
-        now, found = self._clock(), []
+        now, leased_now, found = self._clock(), self._lease_clock(), []
         for name, one in self._leased.items():
             limiter = one.limits.rate_limiter
             requests, tokens, pauses = (
@@ -117,10 +127,10 @@ class LeasedLimits:
                     in_flight=one.limits.in_flight,
                     waiting=one.limits.waiting,
                     pauses=pauses,
-                    pause_seconds=min(max(0.0, limiter.paused_until - now), 1e6) if pauses else 0.0,
+                    pause_seconds=min(max(0.0, limiter.paused_until - now), LONGEST_WAIT_SECONDS) if pauses else 0.0,
                     announced_requests_per_minute=announced.requests_per_minute,
                     announced_tokens_per_minute=announced.tokens_per_minute,
-                    held=one.share if one.ends_at > now else None,
+                    held=one.share if one.ends_at > leased_now else None,
                 )
             )
         return found
@@ -140,7 +150,9 @@ class LeasedLimits:
             one.share, one.ends_at = share, ends_at
             if share.pause_seconds:
                 one.limits.rate_limiter.pause(share.pause_seconds)
-            if not _is_nothing(share) and (one.permits is None or not _is_about(one.permits, share)):
+            if not _is_nothing(share, one.configured.rate) and (
+                one.permits is None or not _is_about(one.permits, share)
+            ):
                 self._configure(one, share)
                 one.permits = share
             self._open(one)
@@ -160,11 +172,27 @@ class LeasedLimits:
         share = one.share
         if share is None:
             ends_at = -math.inf if one.is_limited else math.inf
-        elif _is_nothing(share):
+        elif _is_nothing(share, one.configured.rate):
             ends_at = -math.inf
         else:
             ends_at = one.ends_at if _has_limit(share) else math.inf
         one.limits.open_until(min(ends_at, self._holds_until))
+
+
+def _in_words(endpoint: str, limits: ConfiguredLimits) -> EndpointLimit:
+    rate = limits.rate
+    try:
+        return EndpointLimit(
+            endpoint=endpoint,
+            requests_per_minute=rate.requests_per_minute,
+            tokens_per_minute=rate.tokens_per_minute,
+            concurrency=limits.concurrency,
+        )
+    except ValidationError as error:
+        [fault, *_] = error.errors()
+        raise ConfigError(
+            f"no coordinator can divide {fault['loc'][0]} of {endpoint[:200]}: {fault['msg']}; leave out a limit that is none"
+        ) from error
 
 
 def _counts(limiter: RateLimiter) -> tuple[int, int, int]:
@@ -175,10 +203,16 @@ def _has_limit(limit: EndpointLimit | RateShare) -> bool:
     return _values(limit) != (None, None, None)
 
 
-def _is_nothing(share: RateShare) -> bool:
-    """Whether nothing can be sent with it."""
-    *rates, slots = _values(share)
-    return slots == 0 or any(rate is not None and rate < _LEAST_PER_MINUTE for rate in rates)
+def _is_nothing(share: RateShare, whole: RateLimits) -> bool:
+    """Whether nothing can be sent with a share, or next to nothing of what all have."""
+    pairs = (
+        (share.requests_per_minute, whole.requests_per_minute),
+        (share.tokens_per_minute, whole.tokens_per_minute),
+    )
+    return share.concurrency == 0 or any(
+        part is not None and part < min(_LEAST_PER_MINUTE, math.inf if all_of_it is None else _LEAST_PART * all_of_it)
+        for part, all_of_it in pairs
+    )
 
 
 def _values(limit: EndpointLimit | RateShare) -> tuple[float | None, float | None, int | None]:

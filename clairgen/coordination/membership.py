@@ -1,6 +1,7 @@
 """A process as a member of a coordinated group: it reports every few seconds, and keeps to what it is told by its own clock.
 
-What a lease allows ends, by this process's clock, before it ends by the coordinator's: it counts from when it was asked for.
+What a lease allows ends, by this process's clock, before it ends by the coordinator's: it counts from when it was asked for, and
+also while the machine is suspended.
 """
 
 import asyncio
@@ -76,7 +77,7 @@ class Membership:
     _beating: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        self.limits = LeasedLimits(self.shared, self.around.clock, self._hurry.set)
+        self.limits = LeasedLimits(self.shared, self.around.clock, self.around.lease_clock, self._hurry.set)
         self._silence = Silence(self.where, self.patience_seconds, self.around)
 
     async def __aenter__(self) -> Self:
@@ -96,13 +97,25 @@ class Membership:
         """The servers of one of `models` that registered, by what was heard last."""
         return frozenset(self._servers.get(model, ()))
 
-    async def claim(self, shard: TaskShard | LeasedShard, work: str, holder: str) -> TaskShard:
-        """Hold a shard, as soon as nobody else does. Raises NothingLeftError once all are done, DrainedError."""
+    async def claim(
+        self, shard: TaskShard | LeasedShard, work: str, holder: str, *, takes_over: bool = False
+    ) -> TaskShard:
+        """Hold a shard, as soon as nobody else does or, if it `takes_over`, at once.
+
+        Raises NothingLeftError once all are done, DrainedError.
+        """
         number = shard.number if isinstance(shard, TaskShard) else None
-        claim = Claim(session=self.session, work=work, count=shard.count, number=number, holder=holder[:1000])
+        claim = Claim(
+            session=self.session,
+            work=work,
+            count=shard.count,
+            number=number,
+            holder=holder[:1000],
+            takes_over=takes_over,
+        )
         said = None
         while True:
-            asked_at = self.around.clock()
+            asked_at, leased_from = self.around.clock(), self.around.lease_clock()
             found = await self._silence.insist(lambda: self.client.claim(claim))
             if found.done:
                 raise NothingLeftError(found.sentence)
@@ -113,7 +126,7 @@ class Membership:
                 break
             await self.around.pause(min(max(found.seconds, RETRY_SECONDS), _LONGEST_SHARD_WAIT_SECONDS))
         self.shard = TaskShard(found.number, shard.count)
-        self._heard(asked_at)
+        self._heard(asked_at, leased_from)
         self._begin()
         return self.shard
 
@@ -170,7 +183,7 @@ class Membership:
             await self._report()
 
     async def _report(self) -> None:
-        sent_at, uses = self.around.clock(), self.limits.uses()
+        sent_at, leased_from, uses = self.around.clock(), self.around.lease_clock(), self.limits.uses()
         self._sequence += 1
         beat = Beat(
             session=self.session,
@@ -187,17 +200,17 @@ class Membership:
         self._lease, self._reported_at = granted.lease, sent_at
         if self.shard is not None and not granted.has_shard:
             raise self._lost_shard()
-        self._heard(sent_at)
-        self.limits.apply(granted.shares, sent_at + granted.seconds - _MARGIN_SECONDS)
+        self._heard(sent_at, leased_from)
+        self.limits.apply(granted.shares, leased_from + granted.seconds - _MARGIN_SECONDS)
         self._servers = granted.servers
         if granted.money is not None and self.budget is not None:
             self._has_budget = True
             self.budget.granted(granted.money)
 
-    def _heard(self, asked_at: float) -> None:
-        """The coordinator answered what was asked then."""
+    def _heard(self, asked_at: float, leased_from: float) -> None:
+        """The coordinator answered what was asked then, by each of the two clocks."""
         if self.shard is not None:
-            self.limits.hold(asked_at + SHARD_SECONDS - _MARGIN_SECONDS)
+            self.limits.hold(leased_from + SHARD_SECONDS - _MARGIN_SECONDS)
         self._silence.end(asked_at)
 
     def _borne(self, error: SilentError) -> EndpointsError | None:

@@ -17,9 +17,13 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a member takes from its process: clock, sleep, whom it tells, and the event that stops its work."""
+    """What a member takes from its process: clocks, sleep, whom it tells, and the event that stops its work.
+
+    Leases end by the `lease_clock`, which goes on while the machine is suspended; patience is counted by the other one.
+    """
 
     clock: Callable[[], float]
+    lease_clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     note: Callable[[str], None]
     stop: asyncio.Event

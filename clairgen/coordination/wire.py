@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from clairgen.config.endpoint_checks import checked_server
+from clairgen.inference.announced_limits import LONGEST_WAIT_SECONDS
 
 API: Final = "/api/coordinator"
 """Where a service coordinates."""
@@ -24,10 +25,13 @@ NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 """What names of groups, runs and sessions look like."""
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME)]
 Text = Annotated[str, Field(max_length=1000)]
-Picodollars = Annotated[int, Field(ge=0, le=MOST)]
-Count = Annotated[int, Field(ge=0, le=MOST)]
-Rate = Annotated[float, Field(ge=0, le=1e12)]
-Seconds = Annotated[float, Field(ge=0, le=1e6)]
+Picodollars = Annotated[int, Field(ge=0, le=MOST, strict=True)]
+Count = Annotated[int, Field(ge=0, le=MOST, strict=True)]
+Rate = Annotated[float, Field(ge=0, le=1e12, strict=True)]
+Seconds = Annotated[float, Field(ge=0, le=1e6, strict=True)]
+Pause = Annotated[float, Field(ge=0, le=LONGEST_WAIT_SECONDS, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+ShardNumber = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 
 
 class Wire(BaseModel):
@@ -42,7 +46,7 @@ class EndpointLimit(Wire):
     endpoint: Text
     requests_per_minute: Rate | None = None
     tokens_per_minute: Rate | None = None
-    concurrency: Annotated[int, Field(gt=0, le=10**9)] | None = None
+    concurrency: Annotated[int, Field(gt=0, le=10**9, strict=True)] | None = None
 
 
 class RateShare(Wire):
@@ -71,7 +75,7 @@ class EndpointUse(Wire):
     in_flight: Count = 0
     waiting: Count = 0
     pauses: Count = 0
-    pause_seconds: Seconds = 0.0
+    pause_seconds: Pause = 0.0
     announced_requests_per_minute: Rate | None = None
     announced_tokens_per_minute: Rate | None = None
     held: RateShare | None = None
@@ -87,13 +91,17 @@ class MoneyUse(Wire):
 
 
 class Claim(Wire):
-    """Ask for a shard of `count`: this `number`, or any that is free. `work` names what is split; `holder` is for people."""
+    """Ask for a shard of `count`: this `number`, or any that is free. `work` names what is split; `holder` is for people.
+
+    With `takes_over` the sender knows that whoever holds the shard has ended, or will be stopped by the shard's copy.
+    """
 
     session: Name
     work: Name
-    count: Annotated[int, Field(ge=1, le=100_000)]
-    number: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    count: ShardNumber
+    number: ShardNumber | None = None
     holder: Text
+    takes_over: Flag = False
 
 
 class Claimed(Wire):
@@ -165,7 +173,7 @@ class Leave(Wire):
     run_id: Name | None = None
     sequence: Count = 0
     spent: Picodollars | None = None
-    done: bool = False
+    done: Flag = False
 
 
 class ModelServer(Wire):

@@ -3,13 +3,11 @@
 An object is written whole under a name that is used once, since object stores neither append nor rename.
 """
 
-import asyncio
 import contextlib
 import os
 import re
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -87,28 +85,6 @@ def _check_folder(address: str) -> None:
             f"the copy would be in a folder of this machine that is called {mistaken[0]}; write a URL with {_SEPARATOR}, the "
             "whole path in place of ~, or ./ before such a folder"
         )
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """The result of `work` in a thread that nothing waits for at the end of the process, as a call to a storage may hang."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if not done.done():
-            done.set_exception(error) if error is not None else done.set_result(result)  # type: ignore[arg-type]  # one is given
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:  # noqa: BLE001 - whoever waits gets it
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="copy", daemon=True).start()
-    return await done
 
 
 class FolderStorage:

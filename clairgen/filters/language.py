@@ -118,14 +118,14 @@ def language_of(text: str) -> str | None:
         text = _LINK.sub(" ", text)
     words, letters = _words_and_letters(text)
     script, count = max(letters.items(), key=lambda item: item[1])
-    if not script or count < _LONG_ENOUGH.get(script, _LONG_ENOUGH_ELSEWHERE) or count < _MOST * letters.total():
+    if not script or count < _LONG_ENOUGH.get(script, _LONG_ENOUGH_ELSEWHERE) or count < _MOST * sum(letters.values()):
         return None
     if script == "han":
         return "zh"
     return _commonest(script, words) if script in COMMON_WORDS else script
 
 
-def _words_and_letters(text: str) -> tuple[list[str], Counter[str]]:
+def _words_and_letters(text: str) -> tuple[list[str], Mapping[str, int]]:
     """The lower-cased words of a text, and how many of its letters are in which script.
 
     Most texts have no letters but those of ASCII, for which there is a fast way. Kana, and Chinese characters among enough of
@@ -133,7 +133,7 @@ def _words_and_letters(text: str) -> tuple[list[str], Counter[str]]:
     """
     if text.isascii() or not _LETTERS.search("".join(_NOT_ASCII.findall(text))):
         spaced = text.encode("ascii", "replace").translate(_LOWER_LETTERS)
-        return spaced.decode().split(), Counter(latin=len(spaced) - spaced.count(b" "))
+        return spaced.decode().split(), {"latin": len(spaced) - spaced.count(b" ")}
     runs = _LETTERS.findall(text)
     letters = "".join(runs)
     others = "".join(_NOT_ASCII.findall(letters))
@@ -151,9 +151,9 @@ def _commonest(script: str, tokens: list[str]) -> str:
     for codes, count in Counter(filter(None, map(_LANGUAGES_OF[script].get, tokens))).items():
         for code in codes.split(" "):
             counts[code] += count
-    shares = {code: count / len(tokens) for code, count in counts.items()}
-    first, second = sorted(shares, key=lambda code: -shares[code])[:2]
-    return first if shares[first] >= _COMMON and shares[first] >= _MARGIN * shares[second] else script
+    first, second = sorted(counts, key=counts.__getitem__, reverse=True)[:2]
+    share, second_share = counts[first] / len(tokens), counts[second] / len(tokens)
+    return first if share >= _COMMON and share >= _MARGIN * second_share else script
 
 
 def _differ(before: str, after: str) -> bool:

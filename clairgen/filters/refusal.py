@@ -55,10 +55,12 @@ _PHRASES_WITHOUT_SPACES = (
 _REFUSAL = phrase_pattern((rf"\b({'|'.join(_PHRASES)})", _PHRASES_WITHOUT_SPACES), _LISTS)
 """In lower case. What the phrases have in common stands before them once, which makes the search fast."""
 _SIGNS = (
-    *("not", "n't", "unable", "prohibited", "decline", "refuse", "against", "request", "inappropriate", "unethical"),
-    *("irresponsible", "nicht", "peux", "suis", "puedo", "抱歉", "对不起", "不好意思", "申し訳"),
+    *("against", "violates", "cannot", "appropriate", "ethical", "irresponsible", "nicht", "peux", "suis", "puedo"),
+    *("抱歉", "对不起", "不好意思", "申し訳"),
 )
-"""One of them is in every phrase, and in few other answers, so that most need not be searched."""
+_SIGNS_OF_SPEAKERS = ("not", "n't", "unable", "prohibited", "decline", "refuse")
+_SPEAKER = lazy_pattern(r"i(?<!\wi)(?:\b|am|can|could|have|must|need|should|will|won|would)")
+"""In every phrase is one of the signs, or one of those of speakers and `i`; in most answers is neither, which need no search."""
 _TURN = lazy_pattern(
     r"\b(?:but|however|that said|nevertheless|nonetheless|instead|with that in mind|still)\b,? (?:[\w' ]{0,40}? )?"
     r"(?:here(?:'s| is| are)|i can|i could|i'll|i will|i'd be|let me|let's|for the purpose|we can|you can)\b"
@@ -86,7 +88,7 @@ def refusal_in(answer: str) -> str | None:
     # \u0130 is the one letter that lower case makes two of.
     text = answer.strip().replace("\u2019", "'").replace("\u0130", "I")
     beginning = text[:_BEGINNING]
-    if not any(map(beginning.lower().__contains__, _SIGNS)) or _LETTER_OR_SPEECH.match(text):
+    if not _may_refuse(beginning.lower()) or _LETTER_OR_SPEECH.match(text):
         return None
     beginning = _first_sentences(prose(beginning))
     found = _REFUSAL.search(beginning.lower())
@@ -98,6 +100,12 @@ def refusal_in(answer: str) -> str | None:
     if turn is not None and len(rest) - turn.end() >= _GOES_ON:
         return None
     return phrase
+
+
+def _may_refuse(lowered: str) -> bool:
+    if any(map(lowered.__contains__, _SIGNS)):
+        return True
+    return any(map(lowered.__contains__, _SIGNS_OF_SPEAKERS)) and _SPEAKER.search(lowered) is not None
 
 
 def _first_sentences(text: str) -> str:

@@ -6,7 +6,7 @@ asks for a text to be revised.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
@@ -32,48 +32,64 @@ _LISTS = {
 }
 _PHRASES = (
     # Here's a corrected and feasible approach
-    r"\bhere('s| is| are) <few><revised>,?( (and |but |more )?[\w-]+)?( [\w-]+)? <text>\b",
+    r"here('s| is| are) <few><revised>,?( (and |but |more )?[\w-]+)?( [\w-]+)? <text>\b",
     # this enhanced code; in this corrected solution
-    r"\b(this|these|my|your|our) (more |newly )?<revised> ([\w-]+ )?([\w-]+ )?<text>\b",
+    r"(this|these|my|your|our) (more |newly )?<revised> ([\w-]+ )?([\w-]+ )?<text>\b",
     # the revised solution; but a polished solution is what a company sells
-    r"\b(the|an?) (newly )?<corrected> (and [\w-]+ )?<answer>\b",
-    r"\bthe <revised> (and [\w-]+ )?(answer|response|explanation)\b",
+    r"(the|an?) (newly )?<corrected> (and [\w-]+ )?<answer>\b",
+    r"the <revised> (and [\w-]+ )?(answer|response|explanation)\b",
     # with the corrected approach; but the revised version of a treaty is history
-    r"\bthe <corrected> (approach|calculations?|code|program|script|wording|reasoning)\b",
-    r"\bthe <corrected> version\b(?! of (?!your|the <text>))",
-    r"\b(an?|the) <few><revised> (and [\w-]+ )?version of (your|the|this|my) ([\w-]+ )?<answer>\b",
-    r"\bin (this|the) <revised> version,",
+    r"the <corrected> (approach|calculations?|code|program|script|wording|reasoning)\b",
+    r"the <corrected> version\b(?! of (?!your|the <text>))",
+    r"(an?|the) <few><revised> (and [\w-]+ )?version of (your|the|this|my) ([\w-]+ )?<answer>\b",
+    r"in (this|the) <revised> version,",
     # enhanced for clarity and correctness
-    r"\b<revised> (for|to (improve|enhance|increase|ensure)) ([\w-]+ )?<clarity>\b",
+    r"<revised> (for|to (improve|enhance|increase|ensure)) ([\w-]+ )?<clarity>\b",
     # I've corrected the date; I have improved your answer; I have made a few changes
-    r"\bi(<have>| <have>) (<lately> )?<corrected> (the|your|this|it|some|a few|and|my)\b",
-    r"\bi(<have>| <have>) (<lately> )?<improved> (and [\w-]+ )?(it|(the|your|this) ([\w-]+ )?(<text>|<clarity>))\b",
-    r"\bi(<have>| <have>) (<lately> )?<improved>[.!]? *$",
-    r"\bi(<have>| <have>) made (some|a few|several|minor|the following|small|slight|these) ([\w-]+ )?<changes>\b",
+    r"i(<have>| <have>) (<lately> )?<corrected> (the|your|this|it|some|a few|and|my)\b",
+    r"i(<have>| <have>) (<lately> )?<improved> (and [\w-]+ )?(it|(the|your|this) ([\w-]+ )?(<text>|<clarity>))\b",
+    r"i(<have>| <have>) (<lately> )?<improved>[.!]? *$",
+    r"i(<have>| <have>) made (some|a few|several|minor|the following|small|slight|these) ([\w-]+ )?<changes>\b",
     # your original answer; the student's solution
-    r"\b<mine> (own )?<original> ([\w-]+ )?<answer>\b",
-    r"\bthe (original|previous|earlier) (student )?(answer|response|explanation)\b",
-    r"\bthe student's (answer|solution|response|explanation)\b",
-    r"\b(corrected_)?student_solution\b|\bcorrected student('s)? solution\b",
+    r"<mine> (own )?<original> ([\w-]+ )?<answer>\b",
+    r"the (original|previous|earlier) (student )?(answer|response|explanation)\b",
+    r"the student's (answer|solution|response|explanation)\b",
+    r"(corrected_)?student_solution\b|corrected student('s)? solution\b",
     # this revision makes clearer; but the revision of a law is law
-    r"\b(this|my) (revision|rewrite)\b(?! (of|to) the\b)|\bthese (revisions|corrections|edits)\b",
-    r"\b(the|this|your|my) ([\w-]+ )?<text> (has|have) (now )?been ([\w-]+ )?<revised>\b",
-    r"\b(after|upon) (reviewing|revising|revision of) (the|your|my) ([\w-]+ )?<answer>\b",
-    r"\b(korrigierte|überarbeitete|verbesserte)[nrs]? (antwort|fassung|version|lösung)\b",
-    r"\b(version|réponse|solution) (corrigée|révisée|améliorée)\b",
-    r"\b(versión|respuesta|solución) (corregida|revisada|mejorada)\b",
+    r"(this|my) (revision|rewrite)\b(?! (of|to) the\b)|these (revisions|corrections|edits)\b",
+    r"(the|this|your|my) ([\w-]+ )?<text> (has|have) (now )?been ([\w-]+ )?<revised>\b",
+    r"(after|upon) (reviewing|revising|revision of) (the|your|my) ([\w-]+ )?<answer>\b",
+    r"(korrigierte|überarbeitete|verbesserte)[nrs]? (antwort|fassung|version|lösung)\b",
+    r"(version|réponse|solution) (corrigée|révisée|améliorée)\b",
+    r"(versión|respuesta|solución) (corregida|revisada|mejorada)\b",
 )
-_MENTION = phrase_pattern(_PHRASES, _LISTS)
 _REVISED = tuple(word.strip() for name in ("corrected", "improved") for word in _LISTS[name].split(","))
-"""Most answers have none of these words. Then only phrases without one can be in it, and these need a sign."""
-_MENTION_WITHOUT = phrase_pattern(
-    [one for one in _PHRASES if not re.search("<(revised|corrected|improved)>", one)], _LISTS
+_NEAR_REVISED = ("here's ", "here is ", "here are ", "version of ", " been ")
+_NEXT_TO_REVISED = (
+    *((f"{before} ", "") for before in ("this", "these", "my", "your", "our", "more", "newly", "the", "a", "an", "ve")),
+    *((f"{before.strip()} ", "") for before in _LISTS["lately"].split(",")),
+    *(("", after) for after in (" for ", " to ", " student", "_student")),
 )
-_SIGNS = (
-    *("made", "original", "previous", "initial", "first", "earlier", "student", "revision", "revising", "reviewing"),
-    *("rewrite", "corrections", "edits", "korrigierte", "überarbeitete", "verbesserte"),
-    *("corrigée", "révisée", "améliorée", "corregida", "revisada", "mejorada"),
+"""In every phrase with a word for revised is one of those texts, or one of these before or after that word."""
+_WITHOUT = [one for one in _PHRASES if not re.search("<(revised|corrected|improved)>", one)]
+# What phrases have in common stands before them once, which makes the search faster.
+_MENTION, _MENTION_WITHOUT = (
+    phrase_pattern((rf"\b(?=\w)({'|'.join(phrases)})",), _LISTS) for phrases in (_PHRASES, _WITHOUT)
 )
+_SIGNS: Mapping[str, Sequence[str]] = {
+    "made": ("ve ",),
+    **dict.fromkeys(("original", "previous", "earlier"), ("your ", "my ", "own ", "the ")),
+    **dict.fromkeys(("initial", "first"), ("your ", "my ", "own ")),
+    "student": ("the ",),
+    "student_solution": ("",),
+    "revision": ("this ", "my ", "these ", "after ", "upon "),
+    "rewrite": ("this ", "my "),
+    **dict.fromkeys(("corrections", "edits"), ("these ",)),
+    **dict.fromkeys(("reviewing", "revising"), ("after ", "upon ")),
+    **dict.fromkeys(("korrigierte", "überarbeitete", "verbesserte"), ("",)),
+    **dict.fromkeys(("corrigée", "révisée", "améliorée", "corregida", "revisada", "mejorada"), ("",)),
+}
+"""In every other phrase is one of these words, and before it one of what stands here after it."""
 _LABEL = phrase_pattern(
     (r"^[ \t#*_>-]*(<revised> ([\w-]+ )?<text>|<changes> made|key (corrections|revisions))[ \t*_]*(:|$)",),
     _LISTS,
@@ -110,12 +126,15 @@ _OPENING = lazy_pattern(r"^(?:here(?:'s| is| are) )?(?:in )?(?:(?:an?|the|my|you
 def mentions_revision(candidate: Candidate) -> Fault | None:
     """The chosen answer calls itself a revision; the value is the phrase."""
     pair = candidate.pair
+    phrases = dict.fromkeys(_phrases(pair.chosen.text))
+    if not phrases:  # as nearly always, so that the task need not be looked at
+        return None
     task = straight(" ".join(message.content for message in candidate.prompt))
     if _ASKS_FOR_REVISION.search(task):
         return None
     asks_for_change = _ASKS_FOR_CHANGE.search(task) is not None
     students: str | None = None
-    for phrase in islice(dict.fromkeys(_phrases(pair.chosen.text)), _PHRASES_COMPARED):
+    for phrase in islice(phrases, _PHRASES_COMPARED):
         # A task that asks for a change may get "the updated code"; but it asked for no correction.
         if asks_for_change and not _SPEAKS_OF_CORRECTION.search(phrase):
             continue
@@ -133,11 +152,24 @@ def _phrases(chosen: str) -> Iterator[str]:
 
 
 def _mentions(said: str) -> Iterator[re.Match[str]]:
-    """What `_MENTION` finds: it takes long, and most answers have no word that it could begin with."""
-    if any(map(said.__contains__, _REVISED)):
+    """What `_MENTION` finds: it takes long, and in most answers are not even the words that a phrase needs."""
+    if _has_revised(said):
         yield from _MENTION.finditer(said)
-    elif any(map(said.__contains__, _SIGNS)):
+    elif _has_sign(said):
         yield from _MENTION_WITHOUT.finditer(said)
+
+
+def _has_revised(said: str) -> bool:
+    words = list(filter(said.__contains__, _REVISED))
+    if words and any(map(said.__contains__, _NEAR_REVISED)):
+        return True
+    joined = (f"{before}{word}{after}" for word in words for before, after in _NEXT_TO_REVISED)
+    return any(map(said.__contains__, joined))
+
+
+def _has_sign(said: str) -> bool:
+    joined = (f"{before}{sign}" for sign in filter(said.__contains__, _SIGNS) for before in _SIGNS[sign])
+    return any(map(said.__contains__, joined))
 
 
 REVISION_MENTION = Filter(

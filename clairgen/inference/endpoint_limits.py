@@ -72,7 +72,7 @@ class EndpointLimits:
         return len(self._waiting)
 
     def open_until(self, at: float) -> None:
-        """Let requests be sent until this time, and none from then on."""
+        """Let requests be sent until this time by the clock of leases, and none from then on."""
         self.rate_limiter.closes_at = at
         self._wake_next()
 

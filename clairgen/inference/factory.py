@@ -91,7 +91,7 @@ async def open_pools(
         ]
         longest = role.longest_answer
         tokens = _ASSUMED_ANSWER_TOKENS if longest is None else min(longest, _ASSUMED_ANSWER_TOKENS)
-        servers_now = servers_of(name, role, runtime.registered_servers, runtime.clock)
+        sources = servers_of(name, role, runtime.registered_servers, runtime.clock)
         pools[name] = Pool(
             name,
             endpoints,
@@ -100,12 +100,14 @@ async def open_pools(
             note,
             answer_tokens=tokens,
             patience_seconds=role.patience_seconds,
-            coming=None
-            if servers_now is None
-            else ComingEndpoints(
-                partial(servers_now, role.model), partial(_registered, name, role, transport, runtime, most, note)
-            ),
+            coming=ComingEndpoints(
+                [partial(source, role.model) for source in sources],
+                partial(_registered, name, role, transport, runtime, most, note),
+            )
+            if sources
+            else None,
         )
+        await pools[name].first_look()
     return pools
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clairgen.errors import EndpointsError, RequestFailedError, UnclearRejectionError, UnusableEndpointError
 from clairgen.inference.endpoint import Endpoint
-from clairgen.inference.registered import LOOK_SECONDS
+from clairgen.inference.registered import ServerWatch
 from clairgen.inference.retry import Retries, Traffic, stoppable
 from clairgen.inference.runtime import Runtime
 from clairgen.inference.scheduler import Reserve, Scheduler
@@ -46,9 +46,9 @@ _CAPACITY_TO_COME = 4096  # requests at once, where it is not known how many ser
 
 @dataclass(frozen=True, slots=True)
 class ComingEndpoints:
-    """Endpoints that come and go: the URLs that there are now, and what opens one."""
+    """Endpoints that come and go: what finds the URLs that there are now, as in `ServerWatch`, and what opens one."""
 
-    urls: Callable[[], AbstractSet[str]]
+    sources: Sequence[Callable[[], AbstractSet[str]]]
     opened: Callable[[str], Endpoint]
 
 
@@ -90,10 +90,9 @@ class Pool:
         self._coming = coming
         self._came: dict[str, Endpoint] = {}
         self._without_since: float | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._watch: ServerWatch | None = None
         if coming is not None:
-            self._look()
-            self._looking = asyncio.create_task(self._keep_looking(runtime.sleep), name=f"servers of {role}")
+            self._watch = ServerWatch(role, coming.sources, self._looked, runtime.sleep, note)
 
     @property
     def capacity(self) -> int:
@@ -117,9 +116,8 @@ class Pool:
 
     async def close(self) -> None:
         """Close the pool; nothing may be waiting any more."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        if self._watch is not None:
+            await self._watch.close()
         await self._scheduler.close()
 
     def request(self) -> Retries:
@@ -200,10 +198,16 @@ class Pool:
                 f"waiting up to {patience:.0f} s for one, then the run stops and can be continued"
             )
 
-    def _look(self) -> None:
+    async def first_look(self) -> None:
+        """Wait a moment for the servers that there are already."""
+        if self._watch is not None:
+            await self._watch.first_look()
+
+    def _looked(self) -> None:
         """Open the endpoints that are new, and send nothing more to those that are gone; what they answer yet is kept."""
         assert self._coming is not None  # noqa: S101 - nobody looks otherwise
-        urls = self._coming.urls()
+        assert self._watch is not None  # noqa: S101 - it calls this
+        urls = self._watch.urls
         for url in urls - self._came.keys():
             self._came[url] = endpoint = self._coming.opened(url)
             self.endpoints.append(endpoint)
@@ -211,14 +215,9 @@ class Pool:
             endpoint = self._came.pop(url)
             self.endpoints.remove(endpoint)
             endpoint.close()
-
-    async def _keep_looking(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        while True:
-            await sleep(LOOK_SECONDS)
-            self._look()
-            if any(endpoint.circuit_breaker.usable for endpoint in self.endpoints):
-                self._without_since = None
-            self._scheduler.dispatch()
+        if any(endpoint.circuit_breaker.usable for endpoint in self.endpoints):
+            self._without_since = None
+        self._scheduler.dispatch()
 
     def _note_without(self, now: float) -> float:
         """Since when there has been no server; says so once."""

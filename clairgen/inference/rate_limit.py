@@ -39,16 +39,23 @@ _QUIET_OF_A_GUESS = (4.0, 1 / 4)  # at a slow endpoint too, one 429 in a hundred
 
 
 class RateLimiter:
-    """When the next request may be sent. `clock` gives seconds; all times are on it.
+    """When the next request may be sent. `clock` gives seconds; all times are on it, but for `closes_at`.
 
-    From `closes_at` on none may be sent until that is put off. `sent_requests`, `sent_tokens` and `own_pauses`, those that began
-    with a 429 that was received here, are counted from the beginning.
+    From `closes_at` on, by the `lease_clock`, none may be sent until that is put off. `sent_requests`, `sent_tokens` and
+    `own_pauses`, those that began with a 429 that was received here, are counted from the beginning.
     """
 
-    def __init__(self, configured: RateLimits, clock: Callable[[], float], burst: float = 1.0) -> None:
+    def __init__(
+        self,
+        configured: RateLimits,
+        clock: Callable[[], float],
+        burst: float = 1.0,
+        lease_clock: Callable[[], float] | None = None,
+    ) -> None:
         self._configured = self._limits = configured
         self._announced = RateLimits()
         self._clock = clock
+        self._lease_clock = lease_clock or clock
         self._burst = max(1.0, burst * _BURST_KEPT)
         self._next_request = -math.inf  # the burst is available from the start
         self._next_token = clock()
@@ -85,7 +92,7 @@ class RateLimiter:
     @property
     def is_closed(self) -> bool:
         """Whether nothing may be sent until somebody says so."""
-        return self._clock() >= self.closes_at
+        return self._lease_clock() >= self.closes_at
 
     def take_back(self) -> None:
         """The permit that was given out last will not be used."""

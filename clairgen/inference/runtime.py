@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 _WANTED: Final = 65_536  # more than any run needs; millions slow some child processes down
+_LEASE_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS needs no other for that
 _RESERVED: Final = 32  # for what is opened while requests are in flight: the database, name look-ups, certificates
 
 
@@ -45,16 +46,18 @@ class Runtime:
     """Passed down instead of imported, so that tests need not wait.
 
     `transport` opens a transport and is given a function that takes sentences for the user. `clock` measures durations in
-    seconds, `wall_clock` is the time of day, `random` returns numbers in [0, 1), `free_bytes` says how many bytes the disk of
-    a folder still takes. `load_reward_model` loads the sequence classifier in a folder or on the hub; the command line gives the
-    one of `clairgen_train.reward_model`. Sessions of one event loop that are given the same `shared_limits` keep to the limits of
-    the endpoints that they have in common together, and with the same `shared_budget` to one budget; without them each keeps to
-    its own alone. `registered_servers` are those of a coordinator. `tracer_provider` is that of a program which has traces of
+    seconds, and so does `lease_clock`, which also counts those in which the machine is suspended; `wall_clock` is the time of
+    day, `random` returns numbers in [0, 1), `free_bytes` says how many bytes the disk of a folder still takes.
+    `load_reward_model` loads the sequence classifier in a folder or on the hub; the command line gives the one of
+    `clairgen_train.reward_model`. Sessions of one event loop that are given the same `shared_limits` keep to the limits of the
+    endpoints that they have in common together, and with the same `shared_budget` to one budget; without them each keeps to its
+    own alone. `registered_servers` are those of a coordinator. `tracer_provider` is that of a program which has traces of
     OpenTelemetry, and wants those of requests and pairs among them.
     """
 
     transport: Callable[[Callable[[str], None]], Transport] = open_transport
     clock: Callable[[], float] = time.monotonic
+    lease_clock: Callable[[], float] = lambda: time.clock_gettime(_LEASE_CLOCK)
     wall_clock: Callable[[], float] = time.time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random

@@ -41,10 +41,10 @@ class ConfiguredLimits:
             min(role.most for role in roles),
         )
 
-    def limits(self, clock: Callable[[], float]) -> EndpointLimits:
-        """The limits of an endpoint, to begin with."""
+    def limits(self, clock: Callable[[], float], lease_clock: Callable[[], float] | None = None) -> EndpointLimits:
+        """The limits of an endpoint, to begin with; see `RateLimiter`."""
         concurrency = ConcurrencyLimit(self.concurrency, clock, self.most)
-        return EndpointLimits(concurrency, RateLimiter(self.rate, clock, self.burst))
+        return EndpointLimits(concurrency, RateLimiter(self.rate, clock, self.burst, lease_clock))
 
 
 @dataclass(slots=True, eq=False)

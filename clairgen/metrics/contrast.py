@@ -40,6 +40,8 @@ TOKENIZERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
 """The named ways to split a text into tokens: Penn Treebank words, at whitespace, and runs of `\\w`; case is kept."""
 BATCH = 1024
 _SIMILAR: Final = 0.6
+_EDITED_OF_SIMILAR, _EDITED = 0.25, 0.8
+"""Upper bounds of the share of characters that are edited, for most answers that are similar and for most others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,9 @@ def contrast(chosen: str, rejected: str, tokenizer: str = DEFAULT_TOKENIZER) -> 
     """All measures of one pair. Raises RequestFailedError where `check_length` does."""
     check_length(chosen, rejected)
     jaccard = token_jaccard(chosen, rejected, tokenizer)
-    # Few edits are counted several times as fast if they are expected, and many more slowly; the count is the same.
-    expected = len(chosen) // 4 if jaccard >= _SIMILAR else len(chosen) + len(rejected)
+    # Edits are counted faster if about as many are expected, three times as fast where they are few; the count is the same.
+    share = _EDITED_OF_SIMILAR if jaccard >= _SIMILAR else _EDITED
+    expected = int(share * max(len(chosen), len(rejected)))
     return Contrast(
         levenshtein=Levenshtein.distance(chosen, rejected, score_hint=expected),
         jaccard=jaccard,

@@ -134,10 +134,10 @@ def treebank_set(text: str) -> set[str]:
     last = max(ended.rfind(" "), ended.rfind("\n"))
     if last < 0 or text[0] in "\"'":  # a quote that starts the text has a rule of its own
         return set(treebank_words(text))
-    pieces = set(text[: last + 1].replace("\n", "\n \n").split(" "))
-    words = pieces & _PIECES.whole
-    pieces -= words
-    words.update(*map(_PIECES.__getitem__, pieces), _last_words(text[last:]))
+    words = set(text[: last + 1].replace("\n", "\n \n").split(" "))
+    several = words - _PIECES.whole
+    words -= several
+    words.update(*map(_PIECES.__getitem__, several), _last_words(text[last:]))
     return words
 
 

@@ -58,7 +58,7 @@ async def coordinated(
             CoordinatorClient(transport, address, group),
             group,
             address.url,
-            Surroundings(runtime.clock, runtime.sleep, note, stop),
+            Surroundings(runtime.clock, runtime.lease_clock, runtime.sleep, note, stop),
             max((role.patience_seconds for role in roles.values()), default=0.0),
             limits_in_words(configured_limits(roles)),
             models=tuple({role.model for role in roles.values() if REGISTERED in role.endpoints}),
@@ -87,8 +87,14 @@ async def shard_to_make(
     config: RunConfig,
     planned: Sequence[PlannedRecipe],
     run: Path | str,
+    *,
+    takes_over: bool,
 ) -> TaskShard | None:
     """The shard of a session, held for as long as its membership lasts. Raises ConfigError for one that nobody can give."""
+    if takes_over and (member is None or not isinstance(shard, TaskShard)):
+        raise ConfigError(
+            "--take-over takes a named shard from its holder; give --shard i/N and --coordinator URL with it"
+        )
     if member is None or shard is None:
         if isinstance(shard, LeasedShard):
             raise ConfigError(f"--shard {shard} takes a shard from a coordinator; name it with --coordinator URL")
@@ -98,7 +104,7 @@ async def shard_to_make(
             f"--shard {shard} is some shard, and each has a directory of its own; write its number into --run as {SHARD_MARK}, "
             f"such as shards/{SHARD_MARK}"
         )
-    return await member.claim(shard, work_of(config, planned), _on_this_machine(run))
+    return await member.claim(shard, work_of(config, planned), _on_this_machine(run), takes_over=takes_over)
 
 
 def require_direct(shard: LeasedShard, roles: Mapping[str, Role]) -> None:

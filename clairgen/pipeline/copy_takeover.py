@@ -18,8 +18,9 @@ from clairgen.copies.epochs import (
     tokens_text,
 )
 from clairgen.copies.restoring import is_restorable_into, restore
-from clairgen.copies.storage import FolderStorage, Storage, in_thread, open_storage
+from clairgen.copies.storage import FolderStorage, Storage, open_storage
 from clairgen.errors import ConfigError, CopyError
+from clairgen.hanging_calls import in_thread
 from clairgen.installed import __version__
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import Session

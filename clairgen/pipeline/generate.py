@@ -88,9 +88,10 @@ class Options:
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
     `limit` counts the tasks of all shards. With a `coordinator` the session keeps to its part of limits and of one budget over
-    many machines, and `shard` may be one that the coordinator picks. `copy_to` is where a copy of the run is kept, brought up to
-    it every `copy_every` seconds; a folder that has no run yet is restored from it first. `no_copy` lets a run that has a copy go
-    on without it, although another machine may have gone on with the copy. `jobs` is how many other processes
+    many machines, and `shard` may be one that the coordinator picks; with `takes_over` a named one is taken from its holder at
+    once, which is known to have ended. `copy_to` is where a copy of the run is kept, brought up to it every `copy_every` seconds;
+    a folder that has no run yet is restored from it first. `no_copy` lets a run that has a copy go on without it, although
+    another machine may have gone on with the copy. `jobs` is how many other processes
     measure pairs at once where they come fast, 0 for none, None for one for each core but one.
     """
 
@@ -106,6 +107,7 @@ class Options:
     detach: Detach = False
     shard: TaskShard | LeasedShard | None = None
     coordinator: CoordinatorAddress | None = None
+    takes_over: bool = False
     copy_to: Path | str | None = None
     copy_every: float = COPY_SECONDS
     no_copy: bool = False
@@ -138,7 +140,7 @@ async def generate(
     if isinstance(options.shard, LeasedShard):
         require_direct(options.shard, roles)
     async with coordinated(options.coordinator, config, roles, planned, progress.note, stop, runtime) as member:
-        shard = await shard_to_make(member, options.shard, config, planned, run)
+        shard = await shard_to_make(member, options.shard, config, planned, run, takes_over=options.takes_over)
         options = replace(
             options, shard=shard, copy_to=options.copy_to and with_shard(str(options.copy_to), shard, "--copy-to")
         )
@@ -224,12 +226,15 @@ async def _generate(
             client = await held.completion_client(
                 roles, budget, seed=config.seed, reused=reused, retries_failed=options.retry_failed, all_batches=True
             )
-            measures = PairMeasures(prepared.filters, config.tokenizer, jobs=options.jobs)
+            in_flight = len(planned) * client.capacity + TASKS_QUEUED + client.waiting_for_batches
+            measures = PairMeasures(
+                prepared.filters, config.tokenizer, jobs=options.jobs, most_elsewhere=in_flight // 2
+            )
             async with held.log.counting(progress), measures:
                 filters = FiltersInForce(prepared.filter_set, measures)
                 context = MakeContext(store, client, filters, progress, stopping, held.traces)
                 async with leaving(held, client, stopping, detach=options.detach):
-                    await _run(held, planned, context, options.limit)
+                    await _run(held, planned, context, options.limit, in_flight)
             stopped_by = reason_to_stop(member, context.stop.error)
             batches = await batches_that_go_on(store, client.lane)
         if not isinstance(stopped_by, StoreError):
@@ -269,8 +274,10 @@ def pairs_in_words(
         yield f"{recipe} {made - sum(dropped.get(recipe, {}).values()):,} kept of {made:,}{others}"
 
 
-async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeContext, limit: int | None) -> None:
-    """Make the pending pairs of the first `limit` tasks, or stop early and say why in `context.stop`."""
+async def _run(
+    held: Session, planned: Sequence[PlannedRecipe], context: MakeContext, limit: int | None, in_flight: int
+) -> None:
+    """Make the pending pairs of the first `limit` tasks, `in_flight` at a time, or stop early and say why in `context.stop`."""
 
     async def make(work: tuple[Task, PlannedRecipe]) -> None:
         await make_pair(*work, context)
@@ -278,7 +285,7 @@ async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeCon
     await held.run_tasks(
         _work(held.store, planned, limit),
         make,
-        in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED + context.ask.waiting_for_batches,
+        in_flight=in_flight,
         what="made",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:

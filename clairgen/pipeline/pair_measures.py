@@ -21,10 +21,10 @@ from clairgen.records import Contrast, Finding, Message, Pair, Undecided
 
 Measures = tuple[Contrast | None, tuple[Finding, ...]]
 """What a pair is measured by, None for what was not decided, and what the filters find in it."""
-_MOST_WAITING: Final = 64
-"""Pairs that wait for another process; further ones are measured in this one, so that no core waits for another."""
 _MOST_JOBS: Final = 8
 _BATCH: Final = 32
+_MOST_IN_BATCH: Final = 128
+"""A batch of as many keeps another process busy for longer than this one may take to send it the next."""
 _GATHERING_SECONDS: Final = 0.02
 """So long the first of a batch waits for others, since each batch costs this process time of its own."""
 _SECONDS_HERE: Final = 0.1
@@ -49,7 +49,9 @@ class PairMeasures:
     """Measures the pairs of a session; use it as an async context manager.
 
     `jobs` is how many other processes may measure at once, never more than there are cores; None is one for each core but one,
-    up to eight. `elsewhere` is whether they do already. Filters of plugins are applied in this process, which has loaded them.
+    up to eight. `most_elsewhere` is how many pairs they are given, those that wait for them included, of which one commit of the
+    store lets a hundred come; further ones are measured here, so that no core waits for another. `elsewhere` is whether they
+    measure already. Filters of plugins are applied in this process, which has loaded them.
     `clock` gives seconds.
     """
 
@@ -59,6 +61,7 @@ class PairMeasures:
         tokenizer: str,
         *,
         jobs: int | None = None,
+        most_elsewhere: int = 96,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pipeline = FilterPipeline(settings)
@@ -66,6 +69,8 @@ class PairMeasures:
         self._tokenizer = tokenizer
         most = min(usable_cores() - 1, _MOST_JOBS) if jobs is None else min(jobs, usable_cores())
         self._jobs = most if is_applied_anywhere(settings) else 0
+        self._most_elsewhere = most_elsewhere
+        self._number_elsewhere = 0
         self._clock = clock
         self._since = clock()
         self._spent = 0.0
@@ -101,7 +106,7 @@ class PairMeasures:
         if characters(*texts) > LONG_CHARACTERS:
             measured = await off_loop(contrast, outcome.chosen.text, outcome.rejected.text, self._tokenizer)
             return measured, await in_thread(partial(find, measured), *texts)
-        if self.elsewhere and len(self._waiting) < _MOST_WAITING:
+        if self.elsewhere and self._number_elsewhere < self._most_elsewhere:
             return await self._elsewhere(UnmeasuredPair(outcome, tuple(prompt), revises, {}))
         start = self._clock()
         measured = contrast(outcome.chosen.text, outcome.rejected.text, self._tokenizer)
@@ -128,16 +133,20 @@ class PairMeasures:
             return
         self.elsewhere = True
 
-    def _elsewhere(self, pair: UnmeasuredPair) -> asyncio.Future[Measures]:
+    async def _elsewhere(self, pair: UnmeasuredPair) -> Measures:
         done: asyncio.Future[Measures] = asyncio.get_running_loop().create_future()
         self._waiting.append((pair, done))
         self._send(_BATCH)
-        return done
+        self._number_elsewhere += 1
+        try:
+            return await done
+        finally:
+            self._number_elsewhere -= 1
 
     def _send(self, least: int) -> None:
         """Send what waits to processes that are free, in batches of `least` pairs and more, and the rest in a while."""
         while len(self._waiting) >= least and len(self._running) < self._jobs:
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            batch, self._waiting = self._waiting[:_MOST_IN_BATCH], self._waiting[_MOST_IN_BATCH:]
             task = asyncio.create_task(self._measure(batch), name="pairs measured elsewhere")
             self._running.add(task)
             task.add_done_callback(self._ended)

@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 from clairgen.config.prices import PICODOLLARS
 from clairgen.copies.epochs import KeptEpoch
 from clairgen.copies.shipping import Shipper, UploadedSnapshot
-from clairgen.copies.storage import Storage, in_thread
+from clairgen.copies.storage import Storage
 from clairgen.errors import CopyError, CopyStoppedError, ReplacedError, RunStoppedError, StoreError, UserError
+from clairgen.hanging_calls import in_thread
 from clairgen.pipeline.copy_allowance import CopyAllowance
 from clairgen.pipeline.copy_lag import LOOK_SECONDS, CopyLag
 from clairgen.pipeline.copy_takeover import taken_over

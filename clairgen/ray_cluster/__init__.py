@@ -8,8 +8,9 @@ from pathlib import Path
 class OnRay:
     """How a run is spread over a Ray cluster; see the options of `clairgen generate` of the same names.
 
-    `address` is that of the cluster; `vllm` the model that replicas serve, `vllm_replicas` how many, each on so many `vllm_gpus`,
-    and `vllm_options` their further arguments.
+    `address` is that of the cluster. With `no_coordinator` none is started, and each shard gets its share of the limits. `vllm`
+    is the model that replicas serve, `vllm_replicas` how many, each on so many `vllm_gpus`, with `vllm_options` as their further
+    arguments.
     """
 
     shards: int | None = None
@@ -17,6 +18,7 @@ class OnRay:
     address: str | None = None
     shard_cpus: float = 1.0
     local_folder: Path | None = None
+    no_coordinator: bool = False
     vllm: str | None = None
     vllm_replicas: int | None = None
     vllm_gpus: int = 1

@@ -39,18 +39,33 @@ _SECONDS_FOR_OTHERS: Final = 60.0
 _POLL_SECONDS: Final = 0.5
 
 
-async def shards_made(
-    config: RunConfig, run: SpreadRun, options: Options, on_ray: OnRay, progress: ShardsProgress, stop: asyncio.Event
-) -> dict[TaskShard, ShardEnd]:
-    """Make all shards of a run, each with what a coordinator leases it of the limits, or its share of them; how each ended."""
+async def settled_shards(
+    run: SpreadRun, options: Options, on_ray: OnRay, progress: ShardsProgress, stop: asyncio.Event
+) -> int:
+    """How many shards the run has, once the nodes that are waited for have joined."""
     if on_ray.nodes is not None:
         await wait_for_nodes(on_ray.nodes, progress.note, stop)
-    count = run.settled_count(on_ray.shards, len(living_nodes()), options.copy_to)
+    return run.settled_count(on_ray.shards, len(living_nodes()), options.copy_to, is_divided=on_ray.no_coordinator)
+
+
+async def shards_made(
+    config: RunConfig,
+    run: SpreadRun,
+    count: int,
+    options: Options,
+    on_ray: OnRay,
+    progress: ShardsProgress,
+    stop: asyncio.Event,
+) -> dict[TaskShard, ShardEnd]:
+    """Make all shards of a run, each with what a coordinator leases it of the limits, or its share of them; how each ended."""
     share = config
+    if options.coordinator is not None and options.no_budget:
+        share = config.model_copy(update={"budget_usd": None})
     if options.coordinator is None:
-        share = share_of(config, count)
+        share = share_of(config, count, on_ray.vllm)
         budget_usd = options.budget_usd if options.budget_usd is not None else config.budget_usd
-        if (shares := share_sentence(config, count, None if options.no_budget else budget_usd)) is not None:
+        shares = share_sentence(config, count, on_ray.vllm, None if options.no_budget else budget_usd)
+        if shares is not None:
             progress.note(shares)
     configuration = Configuration("")
     async with _served(share, run, on_ray, configuration, progress, stop):
@@ -65,8 +80,10 @@ async def shards_made(
             local=str(on_ray.local_folder) if on_ray.local_folder is not None else None,
         )
 
+        token = options.coordinator.token if options.coordinator is not None else None
+
         def start(job: ShardJob) -> RemoteActor:
-            return start_shard(job, folder, on_ray.shard_cpus)
+            return start_shard(job, folder, on_ray.shard_cpus, token)
 
         return await run_shards(jobs, start, configuration, progress, stop)
 

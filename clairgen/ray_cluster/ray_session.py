@@ -49,8 +49,8 @@ def ray_session(address: str | None) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = f"Ray at {address}" if address else "Ray"
         raise ConfigError(
-            f"{where} cannot be reached: {shortened(plain_line(str(error)))}; start it there with ray start, or name another "
-            "with --ray-address"
+            f"{where} cannot be reached: {shortened(plain_line(str(error)))}; start it there with ray start, name another with "
+            "--ray-address, or, if it wants a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here too"
         ) from error
     try:
         yield
@@ -70,6 +70,16 @@ def _require_listener(address: str) -> None:
             f"nobody answers at {address}, where Ray should be: {error}; start it there with ray start --head, or name another "
             "with --ray-address"
         ) from error
+
+
+def address_of_command() -> str:
+    """The IP address by which nodes reach this machine. Raises ConfigError where it is outside of the cluster."""
+    if ray.util.client.ray.is_connected():
+        raise ConfigError(
+            "with a ray:// address this machine is no node of the cluster, whose nodes could not reach a coordinator here; give "
+            "--coordinator URL, or --no-coordinator to divide limits and budget equally"
+        )
+    return str(ray.util.get_node_ip_address())
 
 
 def living_nodes() -> list[dict[str, Any]]:
@@ -122,7 +132,7 @@ class ShardActor(ShardProcess):
             place = Path(folder.kept)
         super().__init__(job, place, f"{platform.node()} ({node_id[:8]})")
 
-    def run(self) -> ShardEnd:
+    def run(self, token: str | None = None) -> ShardEnd:
         """See `ShardProcess`; refused on another machine than that of the command where nothing is copied."""
         if self._is_lost_with_node:
             return self.ended(
@@ -130,20 +140,24 @@ class ShardActor(ShardProcess):
                 "Error: the cluster has other machines than that of this command, and what such a node answers would be lost "
                 "with it; give --copy-to",
             )
-        return super().run()
+        return super().run(token)
 
 
 class RemoteActor:
-    """A shard as an actor that Ray starts again without end, on another node if its node is lost; see `RemoteShard`."""
+    """A shard as an actor that Ray starts again without end, on another node if its node is lost; see `RemoteShard`.
 
-    def __init__(self, actor: Any) -> None:  # noqa: ANN401 - a handle of Ray, whose methods are made at run time
+    The `token` goes with each call that runs it. What an actor is made of Ray keeps at the head, and may log or save there.
+    """
+
+    def __init__(self, actor: Any, token: str | None) -> None:  # noqa: ANN401 - a handle of Ray, whose methods are made at run time
         self._actor = actor
+        self._token = token
         self._is_killed = False
 
     async def run(self) -> ShardEnd:
         """See `RemoteShard`. Raises RunStoppedError if Ray gives the actor up."""
         try:
-            end: ShardEnd = await self._actor.run.remote()
+            end: ShardEnd = await self._actor.run.remote(self._token)
         except ActorDiedError as error:
             if self._is_killed:
                 return ShardEnd(DRAINED, "", "no node")
@@ -182,12 +196,12 @@ class RemoteActor:
         ray.kill(self._actor)
 
 
-def start_shard(job: ShardJob, folder: NodeFolder, cpus: float) -> RemoteActor:
-    """Give a shard to Ray, which places it as soon as a node has so many CPUs to spare."""
+def start_shard(job: ShardJob, folder: NodeFolder, cpus: float, token: str | None) -> RemoteActor:
+    """Give a shard to Ray, which places it as soon as a node has so many CPUs to spare; `token` is for its coordinator."""
     placed = ray.remote(ShardActor).options(
         num_cpus=cpus, max_restarts=-1, max_task_retries=-1, max_concurrency=_CALLS, scheduling_strategy="SPREAD"
     )
-    return RemoteActor(placed.remote(job, folder))
+    return RemoteActor(placed.remote(job, folder), token)
 
 
 class ReplicaActor(ReplicaProcess):

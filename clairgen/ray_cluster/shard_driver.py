@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Protocol
 
@@ -41,15 +42,17 @@ class RemoteShard(Protocol):
 class ShardsProgress(Progress):
     """The sums of all shards' counters; those of sessions that were killed count as long as others go on from them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._clock = clock
         self._states: dict[TaskShard, ShardState] = {}
+        self._reached_at: dict[TaskShard, float] = {}
         self._former: dict[TaskShard, list[Counters]] = {}
 
     def update(self, shard: TaskShard, state: ShardState) -> None:
         """Take in where a shard is."""
         before = self._states.get(shard)
-        self._states[shard] = state
+        self._states[shard], self._reached_at[shard] = state, self._clock()
         if before is None:
             return
         if before.node != state.node:
@@ -60,6 +63,10 @@ class ShardsProgress(Progress):
     def has_begun(self, shard: TaskShard) -> bool:
         """Whether a shard has been on a node."""
         return shard in self._states
+
+    def silent_seconds(self, shard: TaskShard) -> float:
+        """Since when a shard that has been on a node could not be reached."""
+        return self._clock() - self._reached_at[shard]
 
     def counters(self, seconds: float) -> Counters:
         """The sums as they stand now."""
@@ -118,18 +125,7 @@ async def run_shards(
             await asyncio.gather(*(_drained(remote) for shard, remote in shards.items() if shard not in ends))
             await asyncio.sleep(poll_seconds)
 
-    async def note_waiting() -> None:
-        waited = 0
-        while True:
-            await asyncio.sleep(_SECONDS_TO_NOTE)
-            waiting = sum(shard not in ends and not progress.has_begun(shard) for shard in shards)
-            if waiting and waiting != waited:
-                progress.note(
-                    f"{counted(waiting, 'shard')} of {len(shards)} wait for room on the cluster (--shard-cpus)"
-                )
-            waited = waiting
-
-    async with _background(drain()), _background(note_waiting()):
+    async with _background(drain()), _background(_note_waits(progress, shards, ends)):
         try:
             async with asyncio.TaskGroup() as group:
                 for shard, remote in shards.items():
@@ -166,6 +162,33 @@ async def _follow(
             if state.configuration != digest(wanted):  # also after another node began with that of the job
                 await remote.reconfigure(wanted)
         await asyncio.sleep(seconds)
+
+
+async def _note_waits(
+    progress: ShardsProgress, shards: Iterable[TaskShard], ends: Mapping[TaskShard, ShardEnd]
+) -> None:
+    """Note what shards wait for, each time that this changes."""
+    said: list[str] = []
+    while True:
+        await asyncio.sleep(_SECONDS_TO_NOTE)
+        found = list(_waits(progress, shards, ends))
+        for sentence in found:
+            if sentence not in said:
+                progress.note(sentence)
+        said = found
+
+
+def _waits(progress: ShardsProgress, shards: Iterable[TaskShard], ends: Mapping[TaskShard, ShardEnd]) -> Iterator[str]:
+    left = [shard for shard in shards if shard not in ends]
+    waiting = [shard for shard in left if not progress.has_begun(shard)]
+    lost = [shard for shard in left if shard not in waiting and progress.silent_seconds(shard) > _SECONDS_TO_NOTE]
+    if waiting:
+        yield f"{counted(len(waiting), 'shard')} of {left[0].count} wait for room on the cluster (--shard-cpus)"
+    if lost:
+        yield (
+            f"{counted(len(lost), 'shard')} of {left[0].count} cannot be reached, such as {lost[0]}: if its node is lost, it "
+            "goes on as soon as another one has room for it (--shard-cpus), or a new one joins"
+        )
 
 
 async def _look(shard: TaskShard, remote: RemoteShard, progress: ShardsProgress) -> ShardState | None:

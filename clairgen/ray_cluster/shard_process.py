@@ -6,6 +6,7 @@ It knows nothing of Ray, which only decides on which node this is.
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from clairgen.child_processes import TERMINATE, watched_command
+from clairgen.coordination.coordinator_client import COORDINATOR_VARIABLE, MEMBER_VARIABLES
 from clairgen.copies.epochs import KNOWN, newest_epoch, tokens_of
 from clairgen.copies.storage import open_storage
 from clairgen.errors import COPY, DRAINED, ENDPOINTS, FAILED, REPLACED, USER, InUseError, UserError
@@ -99,6 +101,8 @@ class ShardProcess:
         self._run = RunDirectory(folder / name)
         self._config, self._output = folder / f"{name}.yaml", folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
+        # The options say which coordinator, or none, whatever the node's environment has.
+        self._environment = {name: value for name, value in os.environ.items() if name != COORDINATOR_VARIABLE}
         self._configuration = job.configuration
         self._has_changed = False
         self._is_ending = False
@@ -106,8 +110,13 @@ class ShardProcess:
         self._starting = threading.Lock()
         self._draining = threading.Event()
 
-    def run(self) -> ShardEnd:
-        """Run the process until it ends by itself, or has been drained; one that was killed is started again."""
+    def run(self, token: str | None = None) -> ShardEnd:
+        """Run the process until it ends by itself, or has been drained; one that was killed is started again.
+
+        It has the `token` for its coordinator in its environment, and in no file.
+        """
+        if token is not None:
+            self._environment[MEMBER_VARIABLES[0]] = token
         if self._job.version != __version__:
             return self.ended(
                 USER,
@@ -196,6 +205,7 @@ class ShardProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=output,
+                env=self._environment,
                 start_new_session=True,
             )
             if self._draining.is_set():  # meanwhile

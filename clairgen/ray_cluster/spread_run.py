@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from clairgen.config.prices import plain_figure
 from clairgen.copies import COPY_SECONDS
@@ -67,21 +67,20 @@ class SpreadRun:
                 "the command without --dry-run"
             )
 
-    def settled_count(self, named: int | None, nodes: int, copy_to: Path | str | None) -> int:
+    def settled_count(self, named: int | None, nodes: int, copy_to: Path | str | None, *, is_divided: bool) -> int:
         """How many shards the run has, which it keeps from its first command on, as it does the place of their copies.
 
-        Raises ConfigError where others are named.
+        `is_divided` is whether each shard has its share of the limits, which it remembers. Raises ConfigError where others are
+        named.
         """
         copies = None if copy_to is None else str(copy_to)
         file = self.shards / _SHARDS_FILE
         try:
-            known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-            if known is None:
-                known = {"shards": named or max(1, nodes), "copy_to": copies}
-                write_whole(file, json.dumps(known))
-            count, place = int(known["shards"]), known["copy_to"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{file} cannot be read or written: {error}") from error
+            new: dict[str, Any] = {"shards": named or max(1, nodes), "copy_to": copies}
+            known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else new
+            count, place, was_divided = int(known["shards"]), known["copy_to"], bool(known.get("divided"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{file} cannot be read: {error}") from error
         if named is not None and named != count:
             raise ConfigError(
                 f"--shards {named} is given, and the run was begun with {count}; go on with {count}, or name a new --run, with "
@@ -90,6 +89,14 @@ class SpreadRun:
         if place != copies:
             begun = f"with --copy-to {place}" if place is not None else "without --copy-to"
             raise ConfigError(f"the run was begun {begun}; go on so, or what its shards have would be requested again")
+        if was_divided and not is_divided:
+            raise ConfigError(
+                "the run was made with --no-coordinator, and each shard keeps to its part of the budget; go on with it"
+            )
+        try:
+            write_whole(file, json.dumps({"shards": count, "copy_to": place, "divided": is_divided}))
+        except OSError as error:
+            raise RunError(f"{file} cannot be written: {error}") from error
         return count
 
 
@@ -109,13 +116,26 @@ def check_options(options: Options, on_ray: OnRay) -> None:
         raise ConfigError("--local-folder is lost with its node, so it needs --copy-to")
     if on_ray.vllm is None and (on_ray.vllm_replicas is not None or on_ray.vllm_gpus != 1 or on_ray.vllm_options):
         raise ConfigError("options of vLLM are given, and no model for it; name one with --vllm")
+    if on_ray.no_coordinator and options.coordinator is not None:
+        raise ConfigError(
+            "--no-coordinator is given, and --coordinator or CLAIRGEN_COORDINATOR names one; give one of the two"
+        )
+    if options.no_budget and options.coordinator is not None:
+        raise ConfigError(
+            "--no-budget lifts a run's budget, and with --coordinator the budget is the group's; leave it out"
+        )
+    if on_ray.address == "local" and (on_ray.nodes or 1) > 1:
+        raise ConfigError(
+            f"--ray-address local starts a cluster of this machine alone, which --nodes {on_ray.nodes} would wait for in vain; "
+            "leave one of the two out"
+        )
 
 
 def shard_options(options: Options, shards: int, shard_cpus: float) -> tuple[str, ...]:
     """The options of `clairgen generate` that each of so many shards is given; a budget is divided unless it is coordinated."""
     words: list[str] = []
     if options.coordinator is not None:
-        words += ["--coordinator", options.coordinator.url]
+        words += ["--coordinator", options.coordinator.url, "--take-over"]
         words += ["--group", options.coordinator.group] if options.coordinator.group is not None else []
         words += ["--budget-usd", plain_figure(options.budget_usd)] if options.budget_usd is not None else []
     elif options.budget_usd is not None:
@@ -129,7 +149,7 @@ def shard_options(options: Options, shards: int, shard_cpus: float) -> tuple[str
     if options.drain_seconds != DRAIN_SECONDS:
         words += ["--drain-seconds", f"{options.drain_seconds:g}"]
     flags = {
-        "--no-budget": options.no_budget,
+        "--no-budget": options.no_budget and options.coordinator is None,
         "--retry-failed": options.retry_failed,
         "--skip-bad-lines": options.skip_bad_lines,
         "--accept-changes": options.accept_changes,
@@ -141,9 +161,11 @@ def shard_options(options: Options, shards: int, shard_cpus: float) -> tuple[str
     return tuple(words)
 
 
+def place_of(copies: Path | str) -> str:
+    """The place of all copies, wherever it is named from."""
+    return str(copies).rstrip("/") if "://" in str(copies) else str(Path(copies).absolute())
+
+
 def copy_of(copies: Path | str | None, shard: TaskShard) -> str | None:
     """Where a shard's copy lies, below the place of all; None without one."""
-    if copies is None:
-        return None
-    place = str(copies).rstrip("/") if "://" in str(copies) else str(Path(copies).absolute())
-    return f"{place}/shard-{shard.number}-of-{shard.count}"
+    return None if copies is None else f"{place_of(copies)}/shard-{shard.number}-of-{shard.count}"

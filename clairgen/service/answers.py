@@ -38,6 +38,7 @@ PROBLEMS: Final[Mapping[int | str, dict[str, Any]]] = {
         (413, "The body is too large."),
         (421, "The service does not answer under this host name."),
         (422, "A field or parameter is wrong."),
+        (425, "A message of a member came a second time; it is to send the next one."),
         (429, "Too many requests; Retry-After says for how long."),
         (503, "The database cannot be read or written."),
     )

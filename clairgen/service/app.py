@@ -19,6 +19,7 @@ from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
 from clairgen.service.coordinator.coordinator_routes import coordinator_routes
+from clairgen.service.coordinator.member_groups import RepeatedError
 from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.estimates import Estimates, estimate_routes
 from clairgen.service.job_pages import job_buttons, job_pages
@@ -53,6 +54,7 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (RunError, 409),
     (ReplacedError, 410),
     (NotReadyError, 409),
+    (RepeatedError, 425),
     (StoreError, 503),
     (TooManyReadersError, 503),
 )

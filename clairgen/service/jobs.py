@@ -238,7 +238,9 @@ def _own_folder(root: RunsRoot) -> Iterator[tuple[int, ...]]:
             break
         except InUseError as error:
             if time.monotonic() > until:
-                raise RunError(f"{error}; a second service over the same runs takes no jobs: --jobs 0") from error
+                raise RunError(
+                    f"{error}; a second service over the same runs takes no jobs and coordinates nothing: --jobs 0"
+                ) from error
             time.sleep(0.1)
     with locked_folder(root.own_folder) as lock:
         for left in (root.path / UPLOADS).glob(".*.partial"):  # of an upload that a kill ended

@@ -81,7 +81,7 @@ class RequestChecks:
         if _is_of_member(scope["method"], scope["path"]):
             await self._pass_on(scope, headers, receive, send_guarded)
             return
-        with self.clients.answering(_client(scope), is_stream=scope["path"].endswith(_EVENTS)) as is_held:
+        with self.clients.answering(client_of(scope), is_stream=scope["path"].endswith(_EVENTS)) as is_held:
             if not is_held:
                 await _too_many(scope, 1)(scope, receive, send_guarded)
                 return
@@ -117,7 +117,7 @@ class RequestChecks:
         if grant is not None:
             scope.setdefault("state", {})["grant"] = grant
         is_counted = not path.startswith(_STATIC) and not (grant is not None and _is_of_member(method, path))
-        if is_counted and (wait := self.clients.too_many_requests(_client(scope))) is not None:
+        if is_counted and (wait := self.clients.too_many_requests(client_of(scope))) is not None:
             return _too_many(scope, wait)
         if is_public:
             return None
@@ -158,6 +158,14 @@ def address_of(scope: Scope) -> str:
     return network_of(client[0]) if client else "here"
 
 
+def client_of(scope: Scope) -> str:
+    """By whom a request is counted: the owner of its token, or where it comes from."""
+    grant: Grant | None = scope.get("state", {}).get("grant")
+    if grant is None or not grant.is_of_token:
+        return address_of(scope)
+    return f"token of {grant.name}" if grant.name is not None else f"token for {grant.scope}"
+
+
 def allowed_hosts(address: str, more: Iterable[str]) -> frozenset[str]:
     """The host names that a service at an address may be reached by."""
     return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(address), *(name.lower() for name in more)})
@@ -186,14 +194,6 @@ def _is_upload(scope: Scope, headers: Headers) -> bool:
         return bool(scope["path"].startswith(UPLOADS_PATH))
     is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
     return scope["method"] == "POST" and scope["path"] == UPLOAD_FORM_PATH and is_form
-
-
-def _client(scope: Scope) -> str:
-    """By whom a request is counted: the owner of its token, or where it comes from."""
-    grant: Grant | None = scope.get("state", {}).get("grant")
-    if grant is None or not grant.is_of_token:
-        return address_of(scope)
-    return f"token of {grant.name}" if grant.name is not None else f"token for {grant.scope}"
 
 
 def _bracketed(address: str) -> str:

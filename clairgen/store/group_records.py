@@ -17,11 +17,12 @@ DONE: Final = "done"
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A group; `budget` is what all of its members together may cost, None without a limit."""
+    """A group; `budget` is what all of its members together may cost, None without a limit, `made_by` whose token began it."""
 
     name: str
     budget: int | None
     made_at: str
+    made_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class MemberRow:
 
     `run` is its name for people, `location` where its database is, `session` the process that works on it and `sequence` the last
     of that one's messages. It may cost `allotted`, of which `spent` is known to be spent; `lost` is what an earlier copy of it
-    may have cost besides.
+    may have cost besides. `former` has the last sessions that work on it no more, whose messages may arrive late.
     """
 
     group_name: str
@@ -54,6 +55,7 @@ class MemberRow:
     spent: int
     lost: int
     seen_at: str
+    former: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,13 @@ class ShardRow:
 
 
 Row = GroupRow | EndpointRow | MemberRow | ShardRow
-_TABLES: Final[dict[type[Row], str]] = {
+TABLES: Final[dict[type[Row], str]] = {
     GroupRow: "groups",
     EndpointRow: "group_endpoints",
     MemberRow: "members",
     ShardRow: "shard_leases",
 }
-_Kind = TypeVar("_Kind", GroupRow, EndpointRow, MemberRow, ShardRow)
+Kind = TypeVar("Kind", GroupRow, EndpointRow, MemberRow, ShardRow)
 
 
 class GroupRecords:
@@ -89,11 +91,11 @@ class GroupRecords:
         """Close the database."""
         self._database.close()
 
-    def rows(self, kind: type[_Kind]) -> list[_Kind]:
+    def rows(self, kind: type[Kind]) -> list[Kind]:
         """All rows of a kind."""
         names = ", ".join(field.name for field in fields(kind))
         with self._database.reading():
-            found = self._database.connection.execute(f"SELECT {names} FROM {_TABLES[kind]}").fetchall()
+            found = self._database.connection.execute(f"SELECT {names} FROM {TABLES[kind]}").fetchall()
         return [kind(*row) for row in found]
 
     def save(self, rows: Sequence[Row]) -> None:
@@ -102,7 +104,7 @@ class GroupRecords:
             for row in rows:
                 marks = ", ".join("?" * len(fields(row)))
                 self._database.connection.execute(
-                    f"INSERT OR REPLACE INTO {_TABLES[type(row)]} VALUES ({marks})", astuple(row)
+                    f"INSERT OR REPLACE INTO {TABLES[type(row)]} VALUES ({marks})", astuple(row)
                 )
 
     def delete_group(self, name: str) -> None:
@@ -115,7 +117,7 @@ class GroupRecords:
 
 def key_of(row: Row) -> tuple[str, ...]:
     """What a row is saved in place of: its table, its group, and which one it is."""
-    table = _TABLES[type(row)]
+    table = TABLES[type(row)]
     match row:
         case GroupRow():
             return table, row.name
@@ -127,6 +129,6 @@ def key_of(row: Row) -> tuple[str, ...]:
             return table, row.group_name, row.work, str(row.number)
 
 
-def new_group(name: str) -> GroupRow:
+def new_group(name: str, made_by: str = "") -> GroupRow:
     """The row of a group that is made now; a budget comes with its first member that names one."""
-    return GroupRow(name, None, now())
+    return GroupRow(name, None, now(), made_by)

@@ -94,6 +94,10 @@ MIGRATIONS: Final = (
         PRIMARY KEY (group_name, work, number)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE groups ADD COLUMN made_by TEXT NOT NULL DEFAULT '';
+    ALTER TABLE members ADD COLUMN former TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

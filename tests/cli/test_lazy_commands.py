@@ -33,6 +33,7 @@ NOT_COMMANDS = {
     "evaluation_tables",
     "estimate_table",
     "generate_on_ray",
+    "ray_options",
     "iterate_dry_run",
     "iterate_steps",
     "rounds_table",

@@ -1,6 +1,7 @@
 """A coordinator in this process that members reach by HTTP without a socket, which can be cut off and started again."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -47,8 +48,7 @@ class Coordinated:
         self._start()
 
     def _start(self) -> None:
-        clock = {} if self._clock is None else {"clock": self._clock}
-        self.coordinator = Coordinator(lambda: GroupRecords(self.root.own_database), **clock)
+        self.coordinator = Coordinator(lambda: GroupRecords(self.root.own_database), self._clock or time.monotonic)
         app = service(self.root, self._tokens, allowed_hosts("127.0.0.1", []), coordinator=self.coordinator)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ADDRESS)
 
@@ -56,7 +56,10 @@ class Coordinated:
         """The surroundings of a member, which finds no service while it `is_cut_off`."""
         if clock is not None:
             return Runtime(
-                transport=lambda note: _To(self, open_transport(note), is_cut_off), clock=clock, sleep=clock.sleep
+                transport=lambda note: _To(self, open_transport(note), is_cut_off),
+                clock=clock,
+                lease_clock=clock,
+                sleep=clock.sleep,
             )
         return Runtime(
             transport=lambda note: _To(self, open_transport(note), is_cut_off),

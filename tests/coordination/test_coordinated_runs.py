@@ -1,20 +1,30 @@
 """Runs that keep to one limit and one budget by a coordinator."""
 
 import asyncio
+import itertools
 import re
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clairgen.config.models import RunConfig
+from clairgen.coordination.leased_limits import LeasedLimits
+from clairgen.coordination.wire import EndpointLimit, RateShare
 from clairgen.errors import BudgetError, ConfigError, NothingLeftError
+from clairgen.inference.announced_limits import RateLimits
+from clairgen.inference.shared_limits import ConfiguredLimits
 from clairgen.pipeline.coordinated import location_of
 from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.service.coordinator import member_groups
 from clairgen.store import RunDirectory, reading
 from clairgen.task_shard import LeasedShard, TaskShard, named_shard
+from tests.clocks import FakeClock
 from tests.coordination.coordinated import AT, Coordinated
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
@@ -52,6 +62,52 @@ async def test_shards_are_given_out_once_each_and_make_all_pairs_within_the_slot
     assert {one["state"] for one in overview["members"]} == {"ended"}
     assert overview["endpoints"][0]["endpoint"] == f"target-model at {endpoint.url}"
     assert len(served.asked) < 40  # some for each of them, and not one for each request
+
+
+async def test_clocks_of_day_that_step_by_an_hour_change_nothing(
+    tmp_path: Path, served: Coordinated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = itertools.cycle((0, 3600, -3600))
+
+    def wall_clock() -> float:
+        return time.time() + next(steps)
+
+    monkeypatch.setattr(member_groups, "now", lambda: datetime.fromtimestamp(wall_clock(), UTC).isoformat())
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(20))
+    async with ScriptedEndpoint(played) as endpoint:
+        settings = config(endpoint.url, tasks, target=FREE, stronger=FREE, reviser=LIMITED)
+        runtime = replace(served.runtime(), wall_clock=wall_clock)
+        options = Options(shard=LeasedShard(2), coordinator=AT, budget_usd=1.0)
+        made = await asyncio.gather(
+            *[generate(settings, tmp_path / "shards/{shard}", options, runtime=runtime) for _ in range(2)]
+        )
+    assert [one.stopped_by for one in made] == [None, None]
+    assert sum(one.statuses["clair"]["made"] for one in made) == 20
+    overview = await served.overview()
+    assert overview["spent_usd"] == overview["allotted_usd"] == pytest.approx(20 * REVISER_PICODOLLARS / 10**12)
+
+
+async def test_a_limit_that_no_coordinator_can_divide_is_refused_with_a_sentence(
+    tmp_path: Path, served: Coordinated
+) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(2))
+    for role in ({"requests_per_minute": 1e13}, {"tokens_per_minute": 1e300}):
+        settings = config("http://127.0.0.1:9/v1", tasks, target=role)
+        with pytest.raises(
+            ConfigError, match=r"no coordinator can divide \w+ of target-model at http://127.0.0.1:9/v1: .* leave"
+        ):
+            await generate(settings, tmp_path / "run", Options(coordinator=AT), runtime=served.runtime())
+
+
+def test_of_a_limit_of_few_requests_a_day_each_member_can_use_its_part() -> None:
+    limit = EndpointLimit(endpoint="paid", requests_per_minute=0.035)
+    clock = FakeClock()
+    limits = LeasedLimits([limit], clock, clock, lambda: None)
+    configured = ConfiguredLimits(RateLimits(0.035), 1, None, 9)
+    limiter = limits.join("paid", "paid", [configured], lambda _: None).limits.rate_limiter
+    for rate, is_closed in ((0.035 / 16, False), (1e-12, True)):
+        limits.apply([RateShare(endpoint="paid", requests_per_minute=rate)], clock() + 9)
+        assert limiter.is_closed is is_closed
 
 
 async def test_the_bill_of_all_is_within_the_budget_of_the_group_and_a_larger_one_makes_the_rest(

@@ -4,6 +4,7 @@ Members are simulated by what they may do: each keeps to the last answer that it
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ from clairgen.coordination.wire import (
 )
 from clairgen.errors import BudgetError, ConfigError, ReplacedError, RunError
 from clairgen.service.coordinator.fair_shares import fair_shares, whole_shares
-from clairgen.service.coordinator.member_groups import Group
+from clairgen.service.coordinator.member_groups import Group, RepeatedError
 from clairgen.store.group_records import EndpointRow, GroupRow, MemberRow, Row, ShardRow, new_group
 from tests.clocks import FakeClock
 
@@ -43,6 +44,7 @@ class Machine:
     clock: FakeClock
     budget: int | None = None
     disk: dict[tuple[str, ...], Row] = field(default_factory=dict)
+    read: list[Join | Beat] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.group = Group(replace(new_group("g"), budget=self.budget), self.clock)
@@ -63,11 +65,22 @@ class Machine:
             if isinstance(one, EndpointRow | MemberRow | ShardRow):
                 self.group.load(one)
 
+    def join(self, join: Join) -> None:
+        """A process begins."""
+        self.read.append(join)
+        self.keep(self.group.join(join))
+
     def beat(self, beat: Beat) -> Granted:
         """A report, and its answer once that is on disk."""
+        self.read.append(beat)
         granted, rows = self.group.beat(beat)
         self.keep(rows)
         return granted
+
+    def read_again(self, message: Join | Beat) -> None:
+        """A message arrives once more, as from a proxy that sent it again; nobody waits for the answer."""
+        with contextlib.suppress(ReplacedError, RepeatedError):
+            self.keep(self.group.join(message) if isinstance(message, Join) else self.group.beat(message)[1])
 
 
 @dataclass
@@ -162,7 +175,7 @@ def test_members_that_want_all_have_equal_parts_soon_and_idle_ones_give_theirs_u
         for _ in range(count):
             for one in senders:
                 clock.seconds += 1
-                one.beat(waiting=one.uses == (1.0,))
+                one.beat(waiting=int(one.uses == (1.0,)))
 
     for one in senders:
         one.join()
@@ -177,6 +190,22 @@ def test_members_that_want_all_have_equal_parts_soon_and_idle_ones_give_theirs_u
     shares = [one.share.requests_per_minute or 0 for one in senders]
     assert abs(shares[0] - shares[1]) < 30
     assert sum(shares) == pytest.approx(600)
+
+
+def test_members_without_a_slot_leave_the_rate_to_those_that_have_one() -> None:
+    clock = FakeClock()
+    machine = Machine(clock)
+    senders = [Sender(f"m{number}", machine, random.Random(1), loses=0) for number in range(20)]  # and 7 slots
+    sendable = []
+    for one in senders:
+        one.join()
+    for _ in range(40):
+        for one in senders:
+            clock.seconds += 3 / len(senders)
+            one.uses = (1.0,) if one.share.concurrency else (0.0,)
+            one.beat()
+        sendable.append(sum(one.held.requests_per_minute or 0 for one in senders if one.held.concurrency))
+    assert sum(sendable[5:]) / len(sendable[5:]) > 0.8 * 600
 
 
 def test_fair_shares_are_within_demand_and_sum_up_to_the_total() -> None:
@@ -225,8 +254,7 @@ class Payer:
         self.wanted = 0
         self.is_short = False
         self.budget = GrantedBudget(10_000, disk, asyncio.Event(), "g")
-        join = Join(session=self.session, run_id=run, run=run, location=location, spent=disk, budget=10_000)
-        machine.keep(machine.group.join(join))
+        machine.join(Join(session=self.session, run_id=run, run=run, location=location, spent=disk, budget=10_000))
 
     def ask(self) -> None:
         """Reserve for a request, now or when there is room."""
@@ -280,6 +308,8 @@ async def test_what_servers_bill_is_never_above_the_budget(seed: int) -> None:
                 payers.append(Payer(one.run, f"copy {step}" if is_copy else "here", disk, machine, chance))
         elif 0.03 < event < 0.04:
             machine.restart()
+        elif 0.04 < event < 0.08:
+            machine.read_again(chance.choice(machine.read[-40:]))
         elif event < 0.3:
             one.beat()
         elif event < 0.7:

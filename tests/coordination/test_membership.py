@@ -1,6 +1,7 @@
 """A member keeps to its leases by its own clock, whatever becomes of the coordinator; time passes as it sleeps."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Process:
     clock: FakeClock
     patience: float = 60.0
     is_cut_off: bool = False
+    suspended_seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -40,11 +42,15 @@ class Process:
     async def member(self, address: CoordinatorAddress = AT) -> AsyncIterator[Membership]:
         """The membership, with its endpoint open."""
         transport = self.served.runtime(self.clock, lambda: self.is_cut_off).transport(self.notes.append)
-        around = Surroundings(self.clock, self.clock.sleep, self.notes.append, self.stop)
+        around = Surroundings(self.clock, self.lease_clock, self.clock.sleep, self.notes.append, self.stop)
         client = CoordinatorClient(transport, address, "g")
         async with Membership(client, "g", address.url, around, self.patience, [PAID]) as member:
             yield member
         await transport.close()
+
+    def lease_clock(self) -> float:
+        """Seconds, also those in which the machine was suspended."""
+        return self.clock() + self.suspended_seconds
 
     def limits_of(self, member: Membership) -> EndpointLimits:
         """The limits of the endpoint that is paid for, of which somebody waits for a part."""
@@ -90,6 +96,24 @@ async def test_a_share_ends_by_the_members_own_clock_while_it_is_cut_off_and_is_
     [group] = (await served.http.get("/api/coordinator")).json()
     assert group["members"][0]["state"] == "ended"
     assert group["endpoints"][0]["leased"] == {"requests_per_minute": 0}
+
+
+async def test_a_machine_that_was_suspended_sends_nothing_by_a_lease_that_has_ended_and_keeps_its_patience(
+    served: Coordinated, clock: FakeClock
+) -> None:
+    process = Process(served, clock, patience=30)
+    async with process.member() as member:
+        await member.join("r", "run", "here", 0, None)
+        limits = process.limits_of(member)
+        await process.until(lambda: not limits.rate_limiter.is_closed)
+        process.is_cut_off, process.suspended_seconds = True, 3600  # as the network is while a machine wakes
+        assert limits.rate_limiter.is_closed
+        assert limits.permit_at() == math.inf
+        at = clock()
+        await process.until(lambda: clock() > at + RATE_SECONDS)
+        assert not process.stop.is_set()
+        process.is_cut_off = False
+        await process.until(lambda: not limits.rate_limiter.is_closed)
 
 
 async def test_a_server_that_is_named_and_has_registered_has_one_share(served: Coordinated, clock: FakeClock) -> None:
@@ -173,6 +197,20 @@ async def test_a_named_shard_waits_for_its_holder(served: Coordinated, clock: Fa
     async with Process(served, clock).member() as third:
         with pytest.raises(ConfigError, match="splits these tasks into 3 shards, and 2 were asked for"):
             await third.claim(LeasedShard(2), WORK, "node 3")
+
+
+async def test_a_shard_can_be_taken_from_a_holder_that_has_ended(served: Coordinated, clock: FakeClock) -> None:
+    first, second = Process(served, clock), Process(served, clock)
+    with pytest.raises(ReplacedError, match="shard 2/3 was given to another process"):
+        async with first.member() as member:
+            await member.claim(TaskShard(2, 3), WORK, "node 1")
+            await member.join("r", "run", "here", 0, None)
+            async with second.member() as other:
+                at = clock()
+                assert await other.claim(TaskShard(2, 3), WORK, "node 2", takes_over=True) == TaskShard(2, 3)
+                assert clock() == at
+                await first.until(first.stop.is_set)  # had it not ended, it would end now
+            raise DrainedError
 
 
 async def test_the_second_process_of_one_run_replaces_the_first(served: Coordinated, clock: FakeClock) -> None:

@@ -3,19 +3,23 @@
 import asyncio
 import json
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clairgen.config.file import parse_config
+from clairgen.coordination import announcing
 from clairgen.coordination.announcing import RegistryFolder, RegistryOfCoordinator, keep_announced
 from clairgen.coordination.coordinator_client import CoordinatorClient
 from clairgen.coordination.wire import SERVER_SECONDS, ModelServer
 from clairgen.errors import ConfigError, EndpointsError
-from clairgen.inference.registered import GONE_SECONDS, FolderOfServers
+from clairgen.inference import registered
+from clairgen.inference.registered import GONE_SECONDS, FolderOfServers, ServerWatch
 from clairgen.pipeline.generate import Options, generate
 from tests.clocks import FakeClock
 from tests.coordination.coordinated import AT, Coordinated
@@ -121,6 +125,86 @@ async def test_a_run_asks_the_servers_that_there_are_at_any_moment(tmp_path: Pat
         assert asked(first) + asked(second) == 300
 
 
+async def test_a_folder_that_hangs_keeps_neither_requests_nor_the_end_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, hangs = threading.Event(), threading.Event()
+    urls = FolderOfServers.urls
+
+    def urls_of_a_folder_that_hangs(folder: FolderOfServers, model: str) -> AbstractSet[str]:
+        if hanging.is_set():
+            hangs.set()
+            time.sleep(60)
+        return urls(folder, model)
+
+    monkeypatch.setattr(FolderOfServers, "urls", urls_of_a_folder_that_hangs)
+    monkeypatch.setattr(registered, "HANGING_SECONDS", 0.1)
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(40))
+
+    def reply(request: dict[str, object]) -> Reply:
+        hanging.set()
+        return Reply(played(request).body, delay_seconds=0.01 if hangs.is_set() else 0.1)
+
+    async with ScriptedEndpoint(reply) as endpoint:
+        await RegistryFolder(tmp_path / "servers").announce(ModelServer(model=TARGET, url=endpoint.url))
+        target = {"endpoints": [f"registered:{tmp_path / 'servers'}"], "concurrency": 2}
+        settings = config(endpoint.url, tasks, recipes=["stronger-preferred"], target=target)
+        began = time.monotonic()
+        summary = await generate(settings, tmp_path / "run", runtime=Coordinated(tmp_path / "unused").runtime())
+        assert summary.statuses["stronger-preferred"] == {"made": 40}
+        assert hangs.is_set()
+        assert time.monotonic() - began < 30
+    assert any("is the file system of `registered:FOLDER` out of reach?" in note for note in summary.progress.notes)
+
+
+async def test_servers_of_one_folder_are_found_while_another_one_hangs() -> None:
+    release, slept, notes = threading.Event(), list[float](), list[str]()
+
+    def hangs() -> AbstractSet[str]:
+        release.wait(60)
+        return {"http://late/v1"}
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(0.01)
+
+    found = set[AbstractSet[str]]()
+    watch = ServerWatch(
+        "target", [hangs, lambda: {SERVER.url}], lambda: found.add(frozenset(watch.urls)), sleep, notes.append
+    )
+    while len(slept) < 3:  # noqa: ASYNC110 - of threads
+        await asyncio.sleep(0)
+    assert found == {frozenset({SERVER.url})}
+    release.set()
+    await watch.first_look()
+    assert watch.urls == {SERVER.url, "http://late/v1"}
+    await watch.close()
+    assert notes == []
+
+
+async def test_a_server_stops_announcing_itself_at_once_while_its_folder_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_writing, stop = threading.Event(), asyncio.Event()
+
+    def write_on_a_disk_that_hangs(*_: object) -> None:
+        is_writing.set()
+        time.sleep(60)
+
+    monkeypatch.setattr(announcing, "write_whole", write_on_a_disk_that_hangs)
+    async with ScriptedEndpoint(played) as endpoint:
+        endpoint.page = lambda _: Reply(b"", 200)
+        transport = Coordinated(tmp_path / "unused").runtime().transport(lambda _: None)
+        server, folder = ModelServer(model=TARGET, url=endpoint.url), RegistryFolder(tmp_path / "servers")
+        keeping = asyncio.create_task(keep_announced(server, folder, transport, stop, lambda _: None))
+        while not is_writing.is_set():  # noqa: ASYNC110 - of a thread
+            await asyncio.sleep(0.01)
+        stop.set()
+        async with asyncio.timeout(5):
+            await keeping
+        await transport.close()
+
+
 async def test_a_run_stops_when_no_server_registers_in_time(tmp_path: Path) -> None:
     target = {"endpoints": [f"registered:{tmp_path}"], "patience_seconds": 0.3}
     settings = config("http://127.0.0.1:9/v1", write_tasks(tmp_path / "t.jsonl", questions(2)), target=target)
@@ -142,7 +226,7 @@ async def test_servers_of_a_coordinator_are_told_to_its_members_until_they_end(
     async with ScriptedEndpoint(played) as endpoint:
         server = ModelServer(model=TARGET, url=endpoint.url)
         registry = RegistryOfCoordinator(CoordinatorClient(transport, AT, ""))
-        announcing = asyncio.create_task(
+        announced = asyncio.create_task(
             keep_announced(server, registry, transport, stop, notes.append, lambda _: asyncio.sleep(0.01))
         )
         settings = config(endpoint.url, tasks, target={"endpoints": ["registered"]})
@@ -150,7 +234,7 @@ async def test_servers_of_a_coordinator_are_told_to_its_members_until_they_end(
         assert summary.statuses["clair"] == {"made": 10}
         assert notes == [f"{endpoint.url} is announced as a server of {TARGET}"]
         stop.set()
-        await announcing
+        await announced
     assert (await served.http.get("/api/coordinator/servers")).json() == {}
     await transport.close()
 

@@ -50,7 +50,7 @@ NOT_OURS = {
 }  # click's, pip's, vLLM's and docker's
 NOT_OURS |= {"--array", "--exclusive", "--nodes", "--requeue", "--signal", "--num-jobs"}  # Slurm's and SkyPilot's
 NOT_OURS |= {"--detach-run", "--env", "--secret", "--from-literal"}  # SkyPilot's and kubectl's
-NOT_OURS |= {"--head", "--address"}  # those of ray start
+NOT_OURS |= {"--head", "--generate", "--address"}  # those of ray start and its token
 NOT_OURS |= {"--nnodes", "--node-rank", "--nproc-per-node", "--master-addr"}  # torchrun's
 NOT_OURS |= {"--served-model-name", "--enable-lora", "--max-model-len"}  # vLLM's
 

@@ -161,7 +161,7 @@ async def trial(folder: Path, *, tasks: int, rate: int, cut_seconds: float) -> N
         on_disk = {seed for number in range(1, SHARDS + 1) for seed in committed(folder / "shards" / str(number))}
         before = len(endpoint.asked)
         running[0] = await shard(port, budget_usd)
-        codes = await _ended(running)
+        codes = await all_ended(running)
         async with httpx.AsyncClient() as client:
             [group] = (await client.get(f"http://127.0.0.1:{port}/api/coordinator")).json()
         seconds = paid.asked_at[-1] - paid.asked_at[0]
@@ -177,7 +177,7 @@ async def trial(folder: Path, *, tasks: int, rate: int, cut_seconds: float) -> N
             f"${group['allotted_usd']:.4f} allotted\n"
         )
         running = [await shard(address, 2 * budget_usd) for address in addresses]
-        codes_of_rest = await _ended(running)
+        codes_of_rest = await all_ended(running)
         asked = endpoint.asked[:]
         say(f"with twice the budget: exit codes {codes_of_rest}, bill ${paid.bill / 10**12:.4f}\n")
         merge = await started("merge", folder / "shards", "--run", folder / "merged")
@@ -228,7 +228,7 @@ async def takeover(folder: Path, *, tasks: int) -> None:
         lost.kill()
         await lost.wait()
         had, before = committed(folder / "lost" / "1"), len(endpoint.asked)
-        codes = await _ended([await shard("other")])
+        codes = await all_ended([await shard("other")])
         again = sum(request["seed"] in had for request in endpoint.asked[before:])
         async with httpx.AsyncClient() as client:
             [group] = (await client.get(f"http://127.0.0.1:{port}/api/coordinator")).json()
@@ -240,7 +240,8 @@ async def takeover(folder: Path, *, tasks: int) -> None:
     assert paid.bill <= group["allotted_usd"] * 10**12 <= budget_usd * 10**12
 
 
-async def _ended(running: Sequence[asyncio.subprocess.Process]) -> list[int]:
+async def all_ended(running: Sequence[asyncio.subprocess.Process]) -> list[int]:
+    """Wait for processes and print what they said of the coordinator; their exit codes."""
     codes = []
     for one in running:
         _, said = await asyncio.wait_for(one.communicate(), 300)

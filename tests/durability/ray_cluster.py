@@ -38,6 +38,8 @@ from tests.scripted import Reply, ScriptedEndpoint
 
 CPUS = 3
 """Of a node: one more shard each than three nodes need, so that two have room for most."""
+ATTEMPTS = 4
+"""To start a node."""
 SECONDS_TO_COMMIT = 1.0
 """An answer that was sent so long before a kill was in the process by then, and on its disk."""
 SECONDS_TO_COPY = 3.0
@@ -98,8 +100,15 @@ class Nodes:
         return count
 
     def add_one(self) -> None:
-        """Let a node join."""
-        self._nodes.append(self._cluster.add_node(num_cpus=CPUS))
+        """Let a node join, which Ray gives up on a busy machine after half a minute."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                self._nodes.append(self._cluster.add_node(num_cpus=CPUS))
+            except Exception:
+                if not left:
+                    raise
+            else:
+                return
 
     def close(self) -> None:
         """End the cluster."""
@@ -159,6 +168,7 @@ class Trial:
         self.code: int | None = None
         self.port = 0
         self.stops: list[int | None] = []
+        self.node_kills = 0
 
     def reply(self, request: dict[str, Any]) -> Reply:
         """What the provider says, noted in the ledger."""
@@ -178,8 +188,8 @@ class Trial:
         if self.arguments.copy_every:
             words += ["--copy-to", self.folder / "copies", "--copy-every", self.arguments.copy_every]
             words += ["--local-folder", self.folder / "disks"]
-        if self.arguments.coordinator:
-            words += ["--coordinator", f"http://127.0.0.1:{self.port}"]
+        coordinators = {"own": [], "none": ["--no-coordinator"]}
+        words += coordinators.get(self.arguments.coordinator, ["--coordinator", f"http://127.0.0.1:{self.port}"])
         with (self.folder / "said.log").open("ab") as said:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "clairgen", *map(str, words), stdout=said, stderr=said, start_new_session=True
@@ -203,8 +213,8 @@ class Trial:
 
     @contextlib.asynccontextmanager
     async def coordinator(self) -> AsyncIterator[None]:
-        """A service that leases the limits and the budget to the shards, if there is to be one."""
-        if not self.arguments.coordinator:
+        """A service that leases the limits and the budget to the shards, if it is to be one that outlives the command."""
+        if self.arguments.coordinator != "service":
             yield
             return
         self.port, folder = free_port(), self.folder / "service"
@@ -222,37 +232,38 @@ class Trial:
 
     async def make(self, nodes: Nodes) -> None:
         """Make the run while nodes are killed, until it is made and there were enough kills, or it is made before."""
-        driver, kills = await self.start(nodes.address), 0
+        driver, events = await self.start(nodes.address), 0
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(driver.wait(), self.chance.uniform(4, 4 + self.arguments.every))
                 break
-            if kills >= self.arguments.kills:
+            if self.node_kills >= self.arguments.kills or not self.ledger.asked:
                 continue
-            kills, at = kills + 1, time.monotonic()
-            if kills % self.arguments.driver_every == 0:
-                await self.stop(driver, kills)
+            events, at = events + 1, time.monotonic()
+            if events % self.arguments.driver_every == 0:
+                await self.stop(driver, events)
                 driver = await self.start(nodes.address)
                 continue
             count = await asyncio.to_thread(nodes.kill_one, self.chance)
+            self.node_kills += 1
             self.ledger.kills.append((at, time.monotonic()))
-            say(f"{kills}: killed a node with {count} processes; {len(self.ledger.asked):,} requests so far")
+            say(f"{events}: killed a node with {count} processes; {len(self.ledger.asked):,} requests so far")
             await asyncio.sleep(self.chance.uniform(0, 4))
             await asyncio.to_thread(nodes.add_one)
         self.code = driver.returncode
 
-    async def stop(self, driver: asyncio.subprocess.Process, kills: int) -> None:
+    async def stop(self, driver: asyncio.subprocess.Process, events: int) -> None:
         """End the command, first with -9 and then in turn by Ctrl-C, after which nothing may be sent again."""
         at, so_far = time.monotonic(), f"{len(self.ledger.asked):,} requests so far"
-        if (kills // self.arguments.driver_every) % 2:
+        if (events // self.arguments.driver_every) % 2:
             driver.kill()
             await driver.wait()
             await asyncio.sleep(3)  # for its shards to notice
             self.ledger.kills.append((at, time.monotonic()))
-            say(f"{kills}: killed the command; {so_far}")
+            say(f"{events}: killed the command; {so_far}")
             return
         driver.send_signal(signal.SIGINT)
-        say(f"{kills}: stopped the command, which ended with {await driver.wait()}; {so_far}")
+        say(f"{events}: stopped the command, which ended with {await driver.wait()}; {so_far}")
         self.stops.append(driver.returncode)
 
     async def play(self) -> None:
@@ -280,7 +291,10 @@ class Trial:
         needed, ages = len(ledger.asked), ledger.ages_when_lost()
         most = {model: most_within(60, times) for model, times in ledger.times.items()}
         bill, recorded = self.provider.picodollars, recorded_spending(self.run)
-        say(f"exit code {self.code}, {len(ledger.kills)} kills, {len(self.stops)} times Ctrl-C")
+        others = len(ledger.kills) - self.node_kills
+        say(
+            f"exit code {self.code}; killed: {self.node_kills} nodes, the command {others} times; {len(self.stops)} times Ctrl-C"
+        )
         say(f"{len(merged):,} pairs, equal to the undisturbed run: {merged == whole}")
         say(
             f"{needed:,} requests needed; {len(ages):,} sent again, whose answers were at most {max(ages, default=0):.1f} s old"
@@ -288,7 +302,7 @@ class Trial:
         say(f"most a minute {most}, of {self.arguments.limit} allowed")
         figures = {"bill": bill, "recorded": recorded, "budget": self.budget_usd * 1e12, "undisturbed": cost}
         say(", ".join(f"{name} ${amount / 1e12:.6f}" for name, amount in figures.items()))
-        assert self.code == 0 and set(self.stops) <= {0, 130}
+        assert self.code == 0 and set(self.stops) <= {0, 130} and self.node_kills == self.arguments.kills
         assert merged == whole
         assert max(ages, default=0) <= lag
         assert bill <= self.budget_usd * 1e12
@@ -318,7 +332,12 @@ if __name__ == "__main__":
     parser.add_argument(
         "--copy-every", type=float, default=2.0, help="The lag of the copies; 0 for one disk of all nodes."
     )
-    parser.add_argument("--coordinator", action="store_true", help="Have a service lease the limits and the budget.")
+    parser.add_argument(
+        "--coordinator",
+        choices=("own", "service", "none"),
+        default="own",
+        help="What divides the limits and the budget: the command itself, a service, or an equal share for each shard.",
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         try:

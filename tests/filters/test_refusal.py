@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clairgen.filters.filter import Candidate, Fault
-from clairgen.filters.refusal import _REFUSAL, _SIGNS, refusal_in, refuses
+from clairgen.filters.refusal import _REFUSAL, _may_refuse, refusal_in, refuses
 from tests.filters.pairs import answer, pair
 
 POEM = "The sea is wide and the night is long, and the wind sings on. " * 12
@@ -84,4 +84,4 @@ def test_sayings_are_no_refusal(text: str) -> None:
 @given(st.from_regex(_REFUSAL.search("i cannot help").re))  # type: ignore[union-attr]  # it is found, as the cases above show
 def test_every_phrase_contains_a_sign(text: str) -> None:
     if found := _REFUSAL.search(text.lower()):
-        assert any(sign in found[0] for sign in _SIGNS), found[0]
+        assert _may_refuse(found[0]), found[0]

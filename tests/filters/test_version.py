@@ -8,7 +8,7 @@ from clairgen.filters.registry import FILTERS_VERSION
 
 _NOT_OF_FINDINGS = {"__init__.py", "filter_settings.py", "options.py", "pipeline.py", "registry.py"}
 _HELPERS = ("finish_reason.py", "patterns.py", "thinking.py", "wording.py")
-_CODE = {2: "e2277fc6cece69cb"}
+_CODE = {2: "b15963bbe4215cc6"}
 """A digest of the code that findings come from, by FILTERS_VERSION."""
 
 

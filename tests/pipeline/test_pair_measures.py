@@ -52,9 +52,11 @@ async def no_processes_left() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def other_processes(jobs: int = 1) -> AsyncIterator[PairMeasures]:
+async def other_processes(jobs: int = 1, most_elsewhere: int = 96) -> AsyncIterator[PairMeasures]:
     """Measures that go to other processes from now on, since a pair has taken a second of each here."""
-    async with PairMeasures(SETTINGS, "treebank", jobs=jobs, clock=count().__next__) as measures:
+    async with PairMeasures(
+        SETTINGS, "treebank", jobs=jobs, most_elsewhere=most_elsewhere, clock=count().__next__
+    ) as measures:
         while not measures.elsewhere:
             await measures.of(pair(0), PROMPT, revises=True)
             await asyncio.sleep(0.01)
@@ -81,6 +83,15 @@ async def test_other_processes_measure_and_find_the_same() -> None:
         found = await asyncio.gather(*(measures.of(one, PROMPT, revises=True) for one in outcomes))
     assert found == [await here(one) for one in outcomes]
     assert len({finding.filter for _, findings in found for finding in findings}) > 3
+
+
+async def test_pairs_beyond_those_that_may_be_elsewhere_are_measured_here() -> None:
+    async with other_processes(most_elsewhere=1) as measures:
+        first = asyncio.create_task(measures.of(pair(0), PROMPT, revises=True))
+        await asyncio.sleep(0)
+        second = await measures.of(pair(1), PROMPT, revises=True)
+        assert not first.done()
+        assert [await first, second] == [await here(pair(0)), await here(pair(1))]
 
 
 async def test_a_process_that_is_killed_is_replaced_and_its_pairs_are_measured_again() -> None:

@@ -1,6 +1,7 @@
 """`generate --on ray`: a run in shards over a small Ray of this machine's own, and what is refused before any starts."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -43,23 +44,30 @@ async def test_a_run_on_ray_is_the_run_of_one_machine(tmp_path: Path) -> None:
         copied = ("--copy-to", tmp_path / "copies", "--local-folder", tmp_path / "disk")
         done = await interpreter("generate", settings, "--run", run, *on_ray, *copied, environment=environment)
         assert (done.code, pairs_in(done.out, "clair")["made"]) == (0, 12), done
-        assert "each of 2 shards gets its share: 30,000 of reviser's 60,000 requests a minute" in done.err
+        assert re.search(r"a coordinator of this command, at http://\S+, divides limits and the budget", done.err)
         assert "1 of 1 replica serve" in done.err
         assert len(endpoint.asked) == 24  # the replica answers for the target
         await generate(config(endpoint.url, tasks), tmp_path / "whole")
     for recipe in ("clair", "stronger-preferred"):
         assert await api.made_pairs(run, recipe) == await api.made_pairs(tmp_path / "whole", recipe)
     assert load_config(run / "config.yaml") == load_config(settings)
-    assert {folder.name for folder in (tmp_path / "copies").iterdir()} == {"shard-1-of-2", "shard-2-of-2"}
+    copies = {folder.name for folder in (tmp_path / "copies").iterdir()}
+    assert copies == {"coordinator", "shard-1-of-2", "shard-2-of-2"}
     assert runs_inside(tmp_path / "run.shards") == []
 
 
 async def test_options_for_ray_are_refused_without_it(settings: Path, tmp_path: Path) -> None:
-    for words, name in {("--shards", "4"): "--shards", ("--ray-address", "auto"): "--ray-address"}.items():
+    for words, name in {
+        ("--shards", "4"): "--shards",
+        ("--ray-address", "auto"): "--ray-address",
+        ("--no-coordinator",): "--no-coordinator",
+    }.items():
         done = await clairgen("generate", settings, "--run", tmp_path / "run", *words)
         assert (done.code, done.err) == (2, f"Error: {name} is for --on ray; leave it out\n")
     done = await clairgen("generate", settings, "--run", tmp_path / "run", "--on", "ray", "--shard", "1/2")
     assert (done.code, done.err[:15]) == (2, "Error: --shard ")
+    done = await clairgen("generate", settings, "--run", tmp_path / "run", "--shard", "1/2", "--take-over")
+    assert (done.code, "give --shard i/N and --coordinator URL with it" in done.err) == (2, True)
     assert not (tmp_path / "run.shards").exists()
 
 
@@ -73,6 +81,9 @@ def test_the_same_command_is_advised_only_where_it_can_go_on(
     with pytest.raises(ClairgenError) as raised:
         generate_on_ray._raise_what_stopped(ends, "clairgen generate ...")
     assert exit_code(raised.value) == code
+    assert ("; another command makes this run by now, so let that one finish" in str(raised.value)) == (
+        code == REPLACED
+    )
     assert capsys.readouterr().out == ("Continue with: clairgen generate ...\n" if goes_on else "")
 
 

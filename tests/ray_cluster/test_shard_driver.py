@@ -12,6 +12,7 @@ from clairgen.ray_cluster import shard_driver
 from clairgen.ray_cluster.shard_driver import Configuration, ShardsProgress, run_shards
 from clairgen.ray_cluster.shard_process import ShardEnd, ShardJob, ShardState
 from clairgen.task_shard import TaskShard
+from tests.clocks import FakeClock
 
 SHARDS = [TaskShard(number, 3) for number in (1, 2, 3)]
 JOBS = [ShardJob(shard, "") for shard in SHARDS]
@@ -133,3 +134,21 @@ def test_the_sums_go_on_over_a_lost_node() -> None:
     assert sums.roles["target"].sent == 15
     assert sums.money.spent_usd == pytest.approx(1.1)
     assert progress.notes == ["shard 1/3 goes on on b; it was on a"]
+
+
+def test_shards_that_wait_for_a_node_are_noted() -> None:
+    clock = FakeClock()
+    progress = ShardsProgress(clock)
+    progress.update(SHARDS[0], ShardState("a", None))
+    clock.seconds += 20
+    progress.update(SHARDS[1], ShardState("b", None))
+    clock.seconds += 20
+    assert list(shard_driver._waits(progress, SHARDS, {})) == [
+        "1 shard of 3 wait for room on the cluster (--shard-cpus)",
+        (
+            "1 shard of 3 cannot be reached, such as 1/3: if its node is lost, it goes on as soon as another one has room for it "
+            "(--shard-cpus), or a new one joins"
+        ),
+    ]
+    ended = dict.fromkeys(SHARDS, BUDGET)
+    assert list(shard_driver._waits(progress, SHARDS, ended)) == []

@@ -17,6 +17,15 @@ from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
 SHARD = TaskShard(1, 2)
+TOKEN = "a token that is in no file"  # noqa: S105 - of nobody
+
+
+def environment_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
+
+
+def files_with(text: str, folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file() and text.encode() in file.read_bytes()]
 
 
 def child_of(run: Path) -> int:
@@ -52,9 +61,11 @@ async def test_what_was_killed_goes_on_and_a_drained_one_ends(tmp_path: Path) ->
     async with ScriptedEndpoint(lambda request: Reply(played(request).body, delay_seconds=0.3)) as endpoint:
         job = ShardJob(SHARD, config_text(endpoint.url, tasks), ("--drain-seconds", "20"))
         process = ShardProcess(job, tmp_path, "node")
-        running = asyncio.create_task(asyncio.to_thread(process.run))
+        running = asyncio.create_task(asyncio.to_thread(process.run, TOKEN))
         await eventually(lambda: len(endpoint.answered) > 10)
-        os.kill(child_of(tmp_path / "1"), signal.SIGKILL)
+        child = child_of(tmp_path / "1")
+        assert f"CLAIRGEN_TOKEN_MEMBER={TOKEN}" in environment_of(child)
+        os.kill(child, signal.SIGKILL)
         before = len(endpoint.asked)
         await eventually(lambda: len(endpoint.asked) > before)
         for _ in range(3):  # as a driver does until it sees the end
@@ -68,6 +79,7 @@ async def test_what_was_killed_goes_on_and_a_drained_one_ends(tmp_path: Path) ->
     counters = process.state().counters
     assert counters is not None
     assert (await api.status(tmp_path / "1")).shard == SHARD
+    assert files_with(TOKEN, tmp_path) == []
 
 
 @pytest.mark.process

@@ -14,6 +14,8 @@ import pytest
 
 from clairgen import api
 from clairgen.cli.commands import load_command
+from clairgen.errors import RunError
+from clairgen.service import jobs as jobs_of_service
 from clairgen.service.jobs import Jobs, taken_jobs
 from clairgen.service.policy import policy_of
 from clairgen.service.runs_root import RunsRoot
@@ -188,6 +190,19 @@ async def test_jobs_load_nothing_from_the_hub_unless_that_is_allowed(
         await running
     found = json.loads((tmp_path / "variables.json").read_text())
     assert (found.get("HF_HUB_OFFLINE"), found.get("HF_DATASETS_OFFLINE")) == ((None, None) if hub else ("1", "1"))
+
+
+def test_a_second_service_over_the_same_runs_neither_takes_jobs_nor_coordinates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_of_service, "_SECONDS_FOR_FORMER", 0.0)
+    policy, settings = policy_of(RunsRoot(tmp_path), [], [], hub=False), _Shows(str(tmp_path), 1, 1, 0.0)
+    with (
+        taken_jobs(policy, settings, 9, 9, lambda _sentence: None),
+        pytest.raises(RunError, match="takes no jobs and coordinates nothing: --jobs 0"),
+        taken_jobs(policy, settings, 9, 9, lambda _sentence: None),
+    ):
+        pytest.fail("two services have one database")
 
 
 async def test_a_job_that_the_worker_died_of_five_times_has_failed_unless_it_got_further(tmp_path: Path) -> None:

@@ -10,16 +10,21 @@ from dataclasses import dataclass, replace
 from clairgen.coordination.wire import MOST, SHARD_SECONDS, MoneyGrant, MoneyUse
 from clairgen.store.group_records import MemberRow
 
+_FORMER_SESSIONS = 4  # of each run, so that what they sent late is known
 _SCARCE_SECONDS = 10.0  # for which all give back what they do not need, after one found too little
 
 
 @dataclass(slots=True)
 class RunAccount:
-    """A run of the group: `row` as it stands, and how much of its allotment is on disk; `seen_at` is when it last reported."""
+    """A run of the group: `row` as it stands, and how much of its allotment is on disk; `seen_at` is when it last reported.
+
+    `last` is the hash of the message with the row's sequence, None where a process before this one read it.
+    """
 
     row: MemberRow
     on_disk: int
     seen_at: float
+    last: int | None = None
 
     @property
     def counted(self) -> int:
@@ -58,14 +63,15 @@ class Allotments:
     def join(self, row: MemberRow) -> RunAccount:
         """A process begins with a run, whose disk says what it has spent; the same file as before has all that was spent.
 
-        In another file it is a copy, which may lack the latest: what the run was allotted beyond that may be spent.
+        In another file it is a copy, which may lack the latest: what the run was allotted beyond that may be spent. A file that
+        says less than the run reported was put back from a copy.
         """
-        known = self.accounts.get(row.run_id)
-        lost = 0
+        known, lost, former = self.accounts.get(row.run_id), 0, ""
         if known is not None:
-            unknown = 0 if known.row.location == row.location else max(0, known.row.allotted - row.spent)
-            lost = min(MOST, known.row.lost + unknown)
-        account = RunAccount(replace(row, allotted=row.spent, lost=lost), 0, self._clock())
+            counted = known.row.spent if known.row.location == row.location else known.row.allotted
+            lost = min(MOST, known.row.lost + max(0, counted - row.spent))
+            former = known.row.former if known.row.session == row.session else _with_last(known.row)
+        account = RunAccount(replace(row, allotted=row.spent, lost=lost, former=former), 0, self._clock())
         self.accounts[row.run_id] = account
         return account
 
@@ -86,25 +92,31 @@ class Allotments:
             account.row = row = replace(row, allotted=row.allotted + max(0, more))
         return MoneyGrant(
             allotted=row.allotted,
-            others=self._others(account, silent) + row.lost,
+            others=min(MOST, self._others(account, silent) + row.lost),
             budget=self.budget,
-            silent=sum(one.counted - one.row.spent for one in silent),
+            silent=min(MOST, sum(one.counted - one.row.spent for one in silent)),
             scarce=self._clock() < self._scarce_until,
         )
 
     def leave(self, account: RunAccount, spent: int | None) -> None:
         """A process ends; what its run did not spend is free again, if it says how much that is."""
-        row = account.row
+        row, former = account.row, _with_last(account.row)
         settled = row.allotted if spent is None else spent
-        account.row = replace(row, session="", spent=row.spent if spent is None else spent, allotted=settled)
+        spent = row.spent if spent is None else spent
+        account.row = replace(row, session="", spent=spent, allotted=settled, former=former)
 
     def free(self, account: RunAccount) -> int:
         """What a run held and has not reported as spent is free again, as somebody says who knows that nothing spends it."""
         row, freed = account.row, account.counted - account.row.spent
-        account.row = replace(row, session="", allotted=row.spent, lost=0)
+        account.row = replace(row, session="", allotted=row.spent, lost=0, former=_with_last(row))
         return freed
 
     def _others(self, account: RunAccount, silent: Iterable[RunAccount]) -> int:
         """What the other runs have spent, or hold without being at work, so that it does not come back by itself."""
         spent = sum(one.row.lost + one.row.spent for one in self.accounts.values() if one is not account)
         return spent + sum(one.row.allotted - one.row.spent for one in silent)
+
+
+def _with_last(row: MemberRow) -> str:
+    """The former sessions of a run with the one that has it now, if any."""
+    return " ".join(filter(None, [row.session, *row.former.split()][:_FORMER_SESSIONS]))

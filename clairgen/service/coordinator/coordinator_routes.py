@@ -1,6 +1,6 @@
 """The HTTP API of the coordinator, under /api/coordinator, for members, model servers and operators; and a page of its groups."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -21,8 +21,10 @@ from clairgen.coordination.wire import (
 from clairgen.service.answers import Answered
 from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.rendering import page
+from clairgen.service.request_checks import client_of
 from clairgen.service.runs import NotAllowedError
 
+_GROUPS_WITH_TABLES: Final = 20  # of a page that is read again and again; of the others it has one line each
 GroupName = Annotated[str, Path(max_length=LONGEST_NAME, pattern=NAME, description="The name of the group.")]
 RunId = Annotated[str, Path(max_length=100, description="The id of the run, as the group's overview has it.")]
 
@@ -81,12 +83,12 @@ def _for_members(coordinator: Coordinator | None) -> APIRouter:
     routes = APIRouter(prefix=API, default_response_class=Answered)
 
     @routes.post("/groups/{group}/claim", response_model=Claimed, summary="Ask for a shard")
-    async def claim_shard(group: GroupName, claim: Claim) -> Answered:
-        return Answered((await _required(coordinator).claim(group, claim)).model_dump())
+    async def claim_shard(request: Request, group: GroupName, claim: Claim) -> Answered:
+        return Answered((await _required(coordinator).claim(group, claim, client_of(request.scope))).model_dump())
 
     @routes.post("/groups/{group}/join", status_code=204, response_class=Response, summary="Begin to work on a run")
-    async def join_group(group: GroupName, join: Join) -> Response:
-        await _required(coordinator).join(group, join)
+    async def join_group(request: Request, group: GroupName, join: Join) -> Response:
+        await _required(coordinator).join(group, join, client_of(request.scope))
         return Response(status_code=204)
 
     @routes.post("/groups/{group}/beat", response_model=Granted, summary="Report, and be told what may be sent")
@@ -106,7 +108,9 @@ def _pages(coordinator: Coordinator | None) -> APIRouter:
 
     @routes.get("/groups")
     async def groups(request: Request) -> Response:
-        return page(request, "groups.html", {"groups": [] if coordinator is None else await coordinator.overview()})
+        found = [] if coordinator is None else await coordinator.overview()
+        newest = sorted(found, key=lambda one: (one["idle_since"] is None, one["idle_since"] or ""), reverse=True)
+        return page(request, "groups.html", {"groups": newest, "with_tables": _GROUPS_WITH_TABLES})
 
     return routes
 

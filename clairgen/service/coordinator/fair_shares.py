@@ -23,10 +23,16 @@ def fair_shares(total: float, demands: Mapping[Member, float]) -> dict[Member, f
 
 
 def whole_shares(total: int, demands: Mapping[Member, float], turn: int) -> dict[Member, int]:
-    """The same in whole numbers; what is left of the fractions goes to one after the other, another one first each `turn`."""
+    """The same in whole numbers; what is left of them goes where the largest fractions are, another member first each `turn`.
+
+    Within a turn members with equal fractions keep what they have, whatever else they demand.
+    """
     exact = fair_shares(float(total), demands)
     shares = {member: math.floor(share + 1e-9) for member, share in exact.items()}
-    order = list(shares)
-    for offset in range(min(total - sum(shares.values()), len(order))):
-        shares[order[(offset + turn) % len(order)]] += 1
+    members = list(demands)
+    first = turn % len(members) if members else 0
+    in_turn = members[first:] + members[:first]
+    by_fraction = sorted(in_turn, key=lambda member: round(shares[member] - exact[member], 6))
+    for member in by_fraction[: total - sum(shares.values())]:
+        shares[member] += 1
     return shares

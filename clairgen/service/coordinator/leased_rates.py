@@ -71,6 +71,12 @@ class LeasedEndpoint:
         self._paused_until = 0.0
         self._learned: tuple[float, float] | None = None  # requests per minute, and since when
 
+    def configure(self, limits: EndpointLimit) -> None:
+        """Other limits hold from now on; what was leased by the former ones counts until it ends."""
+        if any(getattr(self.limits, name) is None and getattr(limits, name) is not None for name in LIMITS):
+            self._quiet_until = max(self._quiet_until, self._clock() + RATE_SECONDS)  # what has no limit is not counted
+        self.limits = limits
+
     def granted(self, session: str, use: EndpointUse, seconds: float, acknowledged: int, number: int) -> RateShare:
         """What a member may send by its lease `number`, by its use in the last `seconds`; `acknowledged` is the lease it has."""
         now = self._clock()
@@ -148,9 +154,7 @@ class LeasedEndpoint:
                 held = getattr(sender.use.held, limit) if sender.use.held is not None else 0
                 fair = float(held if held is not None else 0)
             else:
-                if limit not in self._shares:
-                    self._shares[limit] = self._fair(limit, total, now)
-                fair = min(total, self._shares[limit][session])
+                fair = min(total, self._fair(limit, total, now)[session])
             others = self._sums[limit] - sender.committed[limit]
             shares[limit] = max(0.0, min(fair, total - others))
         slots = shares["concurrency"]
@@ -162,19 +166,33 @@ class LeasedEndpoint:
         )
 
     def _fair(self, limit: str, total: float, now: float) -> Mapping[str, float]:
+        """What each member is to have of a limit."""
+        if limit in self._shares:
+            return self._shares[limit]
         used: Callable[[_Sender], float] = {
             "requests_per_minute": lambda one: one.requests,
             "tokens_per_minute": lambda one: one.tokens,
             "concurrency": lambda one: float(one.use.in_flight),
         }[limit]
-        equal = total / len(self._senders)
+        able = self._senders if limit == "concurrency" else self._able_to_send(now)
+        equal = total / len(able)
         demands = {
             session: max(equal, _MORE * used(one)) if one.use.waiting else max(_AT_HAND * equal, _IDLE * used(one))
-            for session, one in self._senders.items()
+            for session, one in able.items()
         }
-        if limit != "concurrency":
-            return fair_shares(total, demands)
-        return whole_shares(int(total), demands, int(now // _TURN_SECONDS))
+        if limit == "concurrency":
+            self._shares[limit] = whole_shares(int(total), demands, int(now // _TURN_SECONDS))
+        else:
+            self._shares[limit] = dict.fromkeys(self._senders, 0.0) | fair_shares(total, demands)
+        return self._shares[limit]
+
+    def _able_to_send(self, now: float) -> Mapping[str, _Sender]:
+        """The members among which a rate is divided: not those whose requests wait for a slot, where slots are limited."""
+        total = self.total("concurrency")
+        slots = {} if total is None else self._fair("concurrency", total, now)
+        return {
+            session: one for session, one in self._senders.items() if not one.use.waiting or slots.get(session, 1) >= 1
+        }
 
     def _learn(self, use: EndpointUse, now: float) -> None:
         """A 429 of one member pauses all of them, and lowers the rate of all together."""

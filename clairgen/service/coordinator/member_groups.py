@@ -20,12 +20,16 @@ from clairgen.coordination.wire import (
     Leave,
     MoneyGrant,
 )
-from clairgen.errors import ConfigError, ReplacedError, RunError
+from clairgen.errors import ClairgenError, ConfigError, ReplacedError, RunError
 from clairgen.service.coordinator.allotments import Allotments, RunAccount
 from clairgen.service.coordinator.leased_rates import LIMITS, LeasedEndpoint, agreed_limits
 from clairgen.service.coordinator.shard_holders import ShardHolders
 from clairgen.store.completions import now
 from clairgen.store.group_records import EndpointRow, GroupRow, MemberRow, Row, ShardRow
+
+
+class RepeatedError(ClairgenError):
+    """A message came a second time, as from a proxy that sends again; its sender waits for no answer, or sends the next one."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,20 @@ class Group:
     @property
     def _money_quiet_until(self) -> float:
         return self.quiet_until + SHARD_SECONDS - RATE_SECONDS if self.quiet_until else 0.0
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a process works on one of its runs or holds a shard, as far as is known."""
+        return self.shards.are_held or any(map(self.money.is_at_work, self.money.accounts.values()))
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether anything is known here that would be missed: a process at work, money, or a shard that was begun."""
+        return (
+            self.is_at_work
+            or any(one.counted for one in self.money.accounts.values())
+            or any(row.state for row, _ in self.shards.rows())
+        )
 
     def load(self, row: EndpointRow | MemberRow | ShardRow) -> None:
         """Take over what is on disk of the group."""
@@ -77,6 +95,10 @@ class Group:
         known = self.money.accounts.get(join.run_id)
         if known is not None and known.row.session == join.session and known.row.sequence > 0:
             return []
+        if known is not None and join.session in known.row.former.split():
+            raise ReplacedError(
+                f"this process has ended its work on {known.row.run}, or another one works on it by now"
+            )
         others = [
             one for one in self.money.accounts.values() if one.row.run_id != join.run_id and self.money.is_at_work(one)
         ]
@@ -88,9 +110,14 @@ class Group:
             self.money.budget = join.budget
         changed.append(self.row)
         for limit in join.limits:
-            if limit.endpoint not in self.endpoints or self.endpoints[limit.endpoint].limits != limit:
+            endpoint = self.endpoints.get(limit.endpoint)
+            if endpoint is not None and endpoint.limits == limit:
+                continue
+            if endpoint is None:
                 self._add(limit)
-                changed.append(EndpointRow(self.row.name, **limit.model_dump()))
+            else:
+                endpoint.configure(limit)
+            changed.append(EndpointRow(self.row.name, **limit.model_dump()))
         row = MemberRow(
             self.row.name, join.run_id, join.run, join.location, join.session, 0, join.spent, join.spent, 0, now()
         )
@@ -101,7 +128,7 @@ class Group:
         """A member reports and asks. Raises ReplacedError for one whose run another process has by now."""
         money, changed = None, list[Row]()
         if beat.run_id is not None:
-            account = self._account(beat.run_id, beat.session, beat.sequence)
+            account = self._account(beat.run_id, beat)
             money, changed = self._money(account, beat)
         self._leases += 1
         shares = tuple(
@@ -116,8 +143,9 @@ class Group:
         """A member ends."""
         changed: list[Row] = []
         if leave.run_id is not None:
-            account = self._account(leave.run_id, leave.session, leave.sequence)
+            account = self._account(leave.run_id, leave)
             self.money.leave(account, leave.spent)
+            account.row = replace(account.row, seen_at=now())
             changed.append(account.row)
         for endpoint in self.endpoints.values():
             endpoint.leave(leave.session)
@@ -139,6 +167,8 @@ class Group:
         accounts = list(self.money.accounts.values())
         return {
             "group": self.row.name,
+            "made_by": self.row.made_by,
+            "idle_since": None if self.is_at_work else max([self.row.made_at, *(one.row.seen_at for one in accounts)]),
             "budget_usd": _usd(self.row.budget),
             "spent_usd": _usd(sum(one.row.spent for one in accounts)),
             "allotted_usd": _usd(sum(one.counted for one in accounts)),
@@ -170,16 +200,18 @@ class Group:
     def _add(self, limit: EndpointLimit) -> None:
         self.endpoints[limit.endpoint] = LeasedEndpoint(limit, self.clock, self.quiet_until)
 
-    def _account(self, run_id: str, session: str, sequence: int) -> RunAccount:
+    def _account(self, run_id: str, message: Beat | Leave) -> RunAccount:
         account = self.money.accounts.get(run_id)
-        if account is None or account.row.session != session:
+        if account is None or account.row.session != message.session:
             raise ReplacedError(
                 f"the group {self.row.name} does not have this process any more: another one works on its run, or its money was "
                 "freed"
             )
-        if sequence <= account.row.sequence:
+        if message.sequence == account.row.sequence and account.last in (None, hash(message)):
+            raise RepeatedError("this message was read before, and is not answered a second time")
+        if message.sequence <= account.row.sequence:
             raise ReplacedError("this message is older than one that was read before")
-        account.row = replace(account.row, sequence=sequence)
+        account.row, account.last = replace(account.row, sequence=message.sequence), hash(message)
         return account
 
     def _money(self, account: RunAccount, beat: Beat) -> tuple[MoneyGrant | None, list[Row]]:

@@ -3,15 +3,17 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Protocol
 
 from clairgen.coordination.wire import RATE_SECONDS, SERVER_SECONDS, Beat, Claim, Claimed, Granted, Join, Leave
 from clairgen.errors import ConfigError, RunError
 from clairgen.service.coordinator.member_groups import Group
 from clairgen.store.group_records import (
+    HELD,
     EndpointRow,
-    GroupRecords,
     GroupRow,
+    Kind,
     MemberRow,
     Row,
     ShardRow,
@@ -19,39 +21,67 @@ from clairgen.store.group_records import (
     new_group,
 )
 
-_MOST_GROUPS: Final = 1000
+_MOST_GROUPS: Final = 4000
+_MOST_GROUPS_OF_ONE: Final = 1000  # token, or address where none is needed
 _MOST_RUNS: Final = 100_000  # of all groups, as are the following
 _MOST_ENDPOINTS: Final = 10_000
 _MOST_SHARDS: Final = 200_000
 _MOST_SERVERS: Final = 10_000
 
 
-class Coordinator:
-    """The groups whose records `records` opens. Times are on `clock`."""
+class Records(Protocol):
+    """Where rows are kept, as `GroupRecords` does in a database. Its methods block, and may be called from any thread."""
 
-    def __init__(self, records: Callable[[], GroupRecords], clock: Callable[[], float] = time.monotonic) -> None:
+    def rows(self, kind: type[Kind]) -> list[Kind]:
+        """All rows of a kind."""
+
+    def save(self, rows: Sequence[Row]) -> None:
+        """Put rows on disk, each in place of the one with its key: all of them, or none."""
+
+    def delete_group(self, name: str) -> None:
+        """Forget a group."""
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+
+
+class Coordinator:
+    """The groups whose records `records` opens. Times are on `clock`.
+
+    With `has_new_token` no process from before this one can report any more: none is at work, and none holds a shard.
+    """
+
+    def __init__(
+        self,
+        records: Callable[[], Records],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        has_new_token: bool = False,
+    ) -> None:
         self._open = records
         self._clock = clock
-        self._records: GroupRecords | None = None
+        self._has_new_token = has_new_token
+        self._records: Records | None = None
         self._groups: dict[str, Group] = {}
         self._servers: dict[tuple[str, str], float] = {}
         self._opening = asyncio.Lock()
-        self._waiting: list[tuple[Sequence[Row], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Group, Sequence[Row], asyncio.Future[None]]] = []
         self._unsaved: dict[tuple[str, ...], Row] = {}
         self._saving: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
-    async def claim(self, name: str, claim: Claim) -> Claimed:
-        """Give a process a shard, or say why there is none."""
-        group = await self._group(name)
+    async def claim(self, name: str, claim: Claim, by: str) -> Claimed:
+        """Give a process a shard, or say why there is none; `by` is whose token it has, or where it is."""
+        group = await self._group(name, by)
         if group.shards.may_add(claim):
             self._require_room("shards", _MOST_SHARDS, [len(one.shards) for one in self._groups.values()])
         claimed, rows = group.claim(claim)
         await self._save(group, rows)
         return claimed
 
-    async def join(self, name: str, join: Join) -> None:
-        """Take a process into a group, which is made with its limits if it is the first."""
-        group = await self._group(name)
+    async def join(self, name: str, join: Join, by: str) -> None:
+        """Take a process into a group, which is made with its limits if it is the first; `by` is as in `claim`."""
+        group = await self._group(name, by)
         groups = self._groups.values()
         if join.run_id not in group.money.accounts:
             self._require_room("runs", _MOST_RUNS, [len(one.money.accounts) for one in groups])
@@ -84,12 +114,9 @@ class Coordinator:
     async def forget(self, name: str) -> None:
         """Forget a group. Raises RunError while a member is at work."""
         group = await self._known(name)
-        if any(group.money.is_at_work(one) for one in group.money.accounts.values()):
+        if group.is_at_work:
             raise RunError(f"members of the group {name} are at work; end them first")
-        del self._groups[name]
-        self._unsaved = {key: row for key, row in self._unsaved.items() if key[1] != name}
-        assert self._records is not None  # noqa: S101 - it was read
-        await asyncio.to_thread(self._records.delete_group, name)
+        await self._forget(group)
 
     async def overview(self) -> list[dict[str, Any]]:
         """All groups, for people and programs."""
@@ -123,6 +150,15 @@ class Coordinator:
         if self._records is not None:
             self._records.close()
 
+    async def _forget(self, group: Group) -> None:
+        """Forget a group here and on disk, after what is being saved of it."""
+        name = group.row.name
+        del self._groups[name]
+        self._unsaved = {key: row for key, row in self._unsaved.items() if key[1] != name}
+        assert self._records is not None  # noqa: S101 - it was read
+        async with self._writing:
+            await asyncio.to_thread(self._records.delete_group, name)
+
     def _forget_silent_servers(self) -> None:
         now = self._clock()
         self._servers = {server: until for server, until in self._servers.items() if until > now}
@@ -135,13 +171,34 @@ class Coordinator:
                 "clairgen coordinator URL --group NAME --forget"
             )
 
-    async def _group(self, name: str) -> Group:
+    async def _group(self, name: str, by: str) -> Group:
+        """A group, which is made if it is not there. Raises ConfigError where there are too many."""
         await self._load()
+        if name not in self._groups:
+            await self._require_room_for_group(by)
         if (group := self._groups.get(name)) is None:
-            if len(self._groups) >= _MOST_GROUPS:
-                raise ConfigError(f"the coordinator has {_MOST_GROUPS:,} groups, as many as it may; forget some")
-            group = self._groups[name] = Group(new_group(name), self._clock)
+            group = self._groups[name] = Group(new_group(name, by), self._clock)
         return group
+
+    async def _require_room_for_group(self, by: str) -> None:
+        """Refuse one group too many, once those are forgotten of which nothing would be missed."""
+        if self._too_many_groups(by) is not None:
+            for group in list(self._groups.values()):
+                if not group.is_worth_keeping and group.row.name in self._groups:
+                    await self._forget(group)
+        if (refusal := self._too_many_groups(by)) is not None:
+            raise ConfigError(
+                f"{refusal}; free room by forgetting those that are over, such as all of which nothing was heard for 30 days: "
+                "clairgen coordinator URL --forget --idle-days 30"
+            )
+
+    def _too_many_groups(self, by: str) -> str | None:
+        """Why somebody may begin no further group; None where that is not so."""
+        if len(self._groups) >= _MOST_GROUPS:
+            return f"the coordinator has {_MOST_GROUPS:,} groups, as many as it may"
+        if sum(group.row.made_by == by for group in self._groups.values()) >= _MOST_GROUPS_OF_ONE:
+            return f"{_MOST_GROUPS_OF_ONE:,} groups were begun by the same client ({by}), as many as one may begin"
+        return None
 
     async def _known(self, name: str) -> Group:
         await self._load()
@@ -168,7 +225,8 @@ class Coordinator:
             for row in groups:
                 self._groups[row.name] = Group(row, self._clock, quiet_until)
             for one in await asyncio.to_thread(_parts, records):
-                self._groups[one.group_name].load(one)
+                if (group := self._groups.get(one.group_name)) is not None:  # else it is left of one that was forgotten
+                    group.load(_without_process(one) if self._has_new_token else one)
             self._records = records
 
     async def _save(self, group: Group, rows: Sequence[Row]) -> None:
@@ -179,34 +237,47 @@ class Coordinator:
         if not rows and not self._unsaved:
             return
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append((rows, done))
+        self._waiting.append((group, rows, done))
         if self._saving is None:
             self._saving = asyncio.create_task(self._save_all())
         await done
         group.saved(rows)
 
     async def _save_all(self) -> None:
-        assert self._records is not None  # noqa: S101 - groups were read from it
         try:
             while self._waiting:
-                waiting, self._waiting = self._waiting, []
-                rows = [*self._unsaved.values(), *(row for rows, _ in waiting for row in rows)]
-                try:
-                    await asyncio.to_thread(self._records.save, rows)
-                except Exception as error:  # noqa: BLE001 - each of those that wait raises it
-                    self._unsaved = {key_of(row): row for row in rows}
-                    for _, done in waiting:
-                        if not done.done():
-                            done.set_exception(error)
-                else:
-                    self._unsaved = {}
-                    for _, done in waiting:
-                        if not done.done():
-                            done.set_result(None)
+                async with self._writing:
+                    waiting, self._waiting = self._waiting, []
+                    await self._save_once(waiting)
         finally:
             self._saving = None
 
+    async def _save_once(self, waiting: Sequence[tuple[Group, Sequence[Row], asyncio.Future[None]]]) -> None:
+        """Save what waits, but for groups that were forgotten meanwhile."""
+        assert self._records is not None  # noqa: S101 - groups were read from it
+        rows = [*self._unsaved.values()]
+        rows += [row for group, rows, _ in waiting if self._groups.get(group.row.name) is group for row in rows]
+        error: Exception | None = None
+        try:
+            await asyncio.to_thread(self._records.save, rows)
+        except Exception as raised:  # noqa: BLE001 - each of those that wait raises it
+            error = raised
+        unsaved = {key_of(row): row for row in rows} if error is not None else {}
+        self._unsaved = {key: row for key, row in unsaved.items() if key[1] in self._groups}
+        for _, _, done in waiting:
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
 
-def _parts(records: GroupRecords) -> list[EndpointRow | MemberRow | ShardRow]:
+
+def _without_process(row: EndpointRow | MemberRow | ShardRow) -> EndpointRow | MemberRow | ShardRow:
+    """The row once the process that it names is not heard any more; what a run was allotted stays, as it may be spent."""
+    if isinstance(row, MemberRow):
+        return replace(row, session="")
+    if isinstance(row, ShardRow) and row.state == HELD:
+        return replace(row, session="", state="")
+    return row
+
+
+def _parts(records: Records) -> list[EndpointRow | MemberRow | ShardRow]:
     """What is on disk of all groups."""
     return [*records.rows(EndpointRow), *records.rows(MemberRow), *records.rows(ShardRow)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from clairgen.coordination.wire import SHARD_SECONDS, Claim, Claimed
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, ReplacedError
 from clairgen.store.group_records import DONE, HELD, ShardRow
 
 
@@ -28,6 +28,12 @@ class ShardHolders:
         """How many shards anybody had."""
         return len(self._held)
 
+    @property
+    def are_held(self) -> bool:
+        """Whether a process holds one of them now."""
+        now = self._clock()
+        return any(one.row.state == HELD and one.ends_at > now for one in self._held.values())
+
     def may_add(self, claim: Claim) -> bool:
         """Whether a claim may be given a shard that nobody had."""
         if claim.number is not None:
@@ -47,7 +53,7 @@ class ShardHolders:
         """The answer to a claim, and what has to be on disk before it is given.
 
         Of the free ones a holder gets the one that it had, and else one that nobody has begun. Raises ConfigError for another
-        number of shards.
+        number of shards, ReplacedError for a process that has given its shard up.
         """
         other = next(
             (one.row.count for (work, _), one in self._held.items() if work == claim.work and one.row.state),
@@ -62,6 +68,8 @@ class ShardHolders:
         if own is not None and (own.row.work, own.row.number) == (claim.work, claim.number or own.row.number):
             own.ends_at = self._clock() + SHARD_SECONDS  # asked again, since the answer got lost
             return Claimed(number=own.row.number), own.row
+        if any(one.row.session == claim.session for one in self._held.values() if one.row.state != HELD):
+            raise ReplacedError("this process has given its shard up; the message arrived after that")
         if (number := self._free_one(claim)) is None:
             return self._refused(claim), None
         before, holder = self._held.get((claim.work, number)), _holder(claim, number)
@@ -88,7 +96,7 @@ class ShardHolders:
         for one in self._held.values():
             row = one.row
             if row.session == session and row.state == HELD:
-                one.row = replace(row, session="", state=DONE if done else "")
+                one.row = replace(row, state=DONE if done else "")
                 released.append(one.row)
         return released
 
@@ -113,7 +121,7 @@ class ShardHolders:
             return True
         if held.row.state == DONE:
             return claim.number is not None  # by its number it can be gone on with
-        return held.ends_at <= self._clock()
+        return held.ends_at <= self._clock() or (claim.takes_over and claim.number is not None)
 
     def _refused(self, claim: Claim) -> Claimed:
         of_work = [one for (work, _), one in self._held.items() if work == claim.work]
