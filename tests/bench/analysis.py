@@ -1,7 +1,7 @@
 """What reports, filters, exports and merges of many pairs cost: processor seconds and memory, as the number of pairs grows.
 
-python -m tests.bench.analysis --pairs 100000 --pairs 1000000 --merge
-python -m tests.bench.analysis --pairs 100000 --pairs 1000000 --pairs 10000000 --merge --folder /big/disk
+python -m tests.bench.analysis --pairs 100000 --pairs 1000000
+python -m tests.bench.analysis --pairs 100000 --pairs 1000000 --pairs 10000000 --folder /big/disk
 """
 
 import asyncio
@@ -32,9 +32,7 @@ def main(
         Path | None, typer.Option(help="Where there is room: 0.6 KB a pair, three times that to merge.")
     ] = None,
     requests: Annotated[bool, typer.Option("--requests", help="With an answer and its cost for each pair.")] = False,
-    merge: Annotated[
-        bool, typer.Option("--merge", help="Also merge the shards, and report on the merged run.")
-    ] = False,
+    merge: Annotated[bool, typer.Option(help="Also merge the shards, and report on the merged run.")] = True,
     without_columns: Annotated[bool, typer.Option(help="Also report as without the extra `analysis`.")] = True,
     changed: Annotated[
         int | None, typer.Option(help="Filter and export so many of the shards; all if left out.")
