@@ -60,12 +60,15 @@ _EPOCH: Final = TypeAdapter(Epoch)
 _ANY_EPOCH: Final = TypeAdapter(_AnyEpoch)
 
 
-def newest_epoch(storage: Storage) -> Epoch | None:
-    """The epoch of a copy that counts; None where there is no copy. Raises CopyError, NewerCopyError."""
-    names = storage.names(EPOCHS)
-    if not names:
+def newest_epoch(storage: Storage, known: int = 0) -> Epoch | None:
+    """The epoch of a copy that counts; None where there is no copy. Raises CopyError, NewerCopyError.
+
+    `known` is the number of one that is there, whether a listing has it yet or not.
+    """
+    name = max([*storage.names(EPOCHS), *([epoch_name(known)] if known else [])], default=None)
+    if name is None:
         return None
-    content = storage.get(names[-1])
+    content = storage.get(name)
     if (found := facts_in(_ANY_EPOCH, content)) is not None and found.format > FORMAT:
         raise NewerCopyError(
             f"the copy at {storage.address} is kept by a newer clairgen (its format is {found.format}, and this clairgen knows "
@@ -73,7 +76,7 @@ def newest_epoch(storage: Storage) -> Epoch | None:
         )
     if (epoch := epoch_of(content)) is None:
         raise CopyError(
-            f"{names[-1]} in the copy at {storage.address} is not whole; if it is damaged, use clairgen restore with "
+            f"{name} in the copy at {storage.address} is not whole; if it is damaged, use clairgen restore with "
             "--accept-loss, and go on with a new place for --copy-to"
         )
     return epoch
@@ -161,14 +164,15 @@ class KeptEpoch:
 
     def check(self) -> None:
         """Raise ReplacedError if another session keeps the copy by now, and CopyStoppedError if there is none of this run."""
-        own, after = (self.storage.get(epoch_name(self.epoch.number + further)) for further in (0, 1))
+        number = self.epoch.number
+        own, after = (self.storage.get(epoch_name(number + further)) for further in (0, 1))
         if after is None and epoch_of(own) == self.epoch:
             return  # a listing might not have it yet
         try:
-            newest = newest_epoch(self.storage)
+            newest = newest_epoch(self.storage, number + 1 if after is not None else 0)
         except NewerCopyError as error:
             raise ReplacedError(f"{error}, or go on where that one runs; this process stops asking") from error
-        if newest is None or (newest.run == self.epoch.run and newest.number < self.epoch.number):
+        if newest is None or (newest.run == self.epoch.run and newest.number < number):
             raise CopyStoppedError(
                 f"the copy at {self.storage.address} was deleted while it was kept; nothing more is asked"
             )

@@ -1,5 +1,6 @@
 """The coordinator of one command: what it keeps lies beside the copies, and nothing that was given is given again."""
 
+import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import pytest
 
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
 from clairgen.coordination.wire import Beat, EndpointLimit, Granted, Join, MoneyUse
-from clairgen.copies.storage import FolderStorage
+from clairgen.copies.storage import FolderStorage, open_storage
 from clairgen.errors import ConfigError, CopyError, ReplacedError, StoreError
 from clairgen.inference.runtime import open_transport
 from clairgen.service.coordinator.copied_groups import CopiedGroups
 from clairgen.service.coordinator.run_coordinator import run_coordinator
 from clairgen.service.runs_root import RunsRoot
 from clairgen.store.group_records import GroupRow, MemberRow, ShardRow, new_group
+from tests.copies.late_listing import LATE_SECONDS
 from tests.ray_cluster.test_shard_process import files_with
 
 BUDGET = 10**13
@@ -94,6 +96,16 @@ def test_the_last_command_counts_and_an_earlier_one_gives_nothing_more(tmp_path:
     assert CopiedGroups(storage, "run").rows(GroupRow) == []
 
 
+def test_who_coordinates_is_known_before_any_listing_has_it(tmp_path: Path) -> None:
+    storage = open_storage(f"late://{tmp_path}/coordinator")
+    first = CopiedGroups(storage, "run")
+    first.save([member(7)])
+    time.sleep(LATE_SECONDS)
+    CopiedGroups(storage, "run")
+    with pytest.raises(ReplacedError, match="another command coordinates the shards"):
+        first.save([member(9)])
+
+
 def test_a_write_that_was_cut_off_is_left_out_and_damage_is_refused(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     CopiedGroups(storage, "run").save([member(7)])
@@ -118,7 +130,10 @@ def test_what_cannot_be_written_is_said_as_something_to_wait_for(tmp_path: Path)
         records.save([member(7)])
 
 
-async def test_an_address_that_is_not_this_machines_is_refused(tmp_path: Path) -> None:
+async def test_an_address_that_is_not_this_machines_is_refused_and_takes_nothing_over(tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    running = CopiedGroups(FolderStorage(copies), "run")
     with pytest.raises(ConfigError, match=r"can listen at 192\.0\.2\.77: .*--no-coordinator"):
-        async with run_coordinator("192.0.2.77", RunsRoot(tmp_path), "run", None, {}, no_budget=False):
+        async with run_coordinator("192.0.2.77", RunsRoot(tmp_path), "run", str(copies), {}, no_budget=False):
             pass
+    running.save([member(7)])

@@ -1,16 +1,26 @@
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from clairgen.copies.epochs import begin_epoch, check_may_go_on, epoch_name, holds_run, newest_epoch, next_epoch
+from clairgen.copies.epochs import (
+    KeptEpoch,
+    begin_epoch,
+    check_may_go_on,
+    epoch_name,
+    holds_run,
+    newest_epoch,
+    next_epoch,
+)
 from clairgen.copies.objects import sealed
 from clairgen.copies.restoring import restore
-from clairgen.copies.storage import FolderStorage, Storage
+from clairgen.copies.storage import FolderStorage, Storage, open_storage
 from clairgen.errors import REPLACED, CopyError, NewerCopyError, ReplacedError, exit_code
 from clairgen.store import RunDirectory
 from tests.copies.kept import shipping, take_snapshot
+from tests.copies.late_listing import LATE_SECONDS
 
 
 async def test_who_may_go_on_with_a_copy(tmp_path: Path) -> None:
@@ -43,6 +53,20 @@ def test_one_of_two_sessions_that_begin_together_takes_the_copy(tmp_path: Path) 
     storage.put("epochs/00000002", b"torn")
     with pytest.raises(CopyError, match=r"epochs/00000002 in the copy at .* is not whole; if it is damaged"):
         newest_epoch(storage)
+
+
+@pytest.mark.parametrize("is_own_listed", [True, False])
+def test_an_epoch_that_follows_counts_before_any_listing_has_it(tmp_path: Path, *, is_own_listed: bool) -> None:
+    storage = open_storage(f"late://{tmp_path}/copy")
+    first = next_epoch(None, "run", "2026-01-01T00:00:00+00:00")
+    begin_epoch(storage, first)
+    kept = KeptEpoch(storage, first)
+    kept.check()
+    if is_own_listed:
+        time.sleep(LATE_SECONDS)
+    begin_epoch(storage, next_epoch(first, "run", "2026-01-01T00:00:09+00:00"))
+    with pytest.raises(ReplacedError, match="since 2026-01-01T00:00:09"):
+        kept.check()
 
 
 def put_newer_epoch(storage: Storage, *, is_like_ours: bool) -> None:

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from clairgen.copies.epochs import begin_epoch, newest_epoch, next_epoch
+from clairgen.copies.epochs import KeptEpoch, begin_epoch, newest_epoch, next_epoch
 from clairgen.copies.objects import sealed, unsealed
 from clairgen.copies.storage import Storage
-from clairgen.errors import ConfigError, CopyError, ReplacedError, StoreError
+from clairgen.errors import ConfigError, CopyError, CopyStoppedError, ReplacedError, StoreError
 from clairgen.store import now
 from clairgen.store.group_records import TABLES, Kind, Row, key_of
 
@@ -39,8 +39,8 @@ class CopiedGroups:
                 f"what is at {storage.address} is of a run that is called {newest.run}, and this one is called {run}; name that "
                 "one with --run, or another place with --copy-to"
             )
-        self._epoch = next_epoch(newest, run, now())
-        begin_epoch(storage, self._epoch)
+        self._kept = KeptEpoch(storage, next_epoch(newest, run, now()))
+        begin_epoch(storage, self._kept.epoch)
         self._rows = {key_of(row): row for row in _read(storage)}
         self._count = 0
         self._writing = threading.Lock()
@@ -64,15 +64,16 @@ class CopiedGroups:
         with self._writing:
             changed = change(self._rows)
             self._count += 1
-            name = f"{_FOLDER}/{self._epoch.number:08}-{self._count:010}"
+            name = f"{_FOLDER}/{self._kept.epoch.number:08}-{self._count:010}"
             try:
                 self._storage.put(name, _written(list(changed.values())))
-                if newest_epoch(self._storage) != self._epoch:
-                    raise ReplacedError(
-                        f"another command coordinates the shards whose copies are at {self._storage.address} by now"
-                    )
+                self._kept.check()
                 self._storage.delete([one for one in self._storage.names(_FOLDER) if one < name])
-            except CopyError as error:
+            except ReplacedError as error:
+                raise ReplacedError(
+                    f"another command coordinates the shards whose copies are at {self._storage.address} by now"
+                ) from error
+            except (CopyError, CopyStoppedError) as error:
                 raise StoreError(str(error)) from error
             self._rows = changed
 

@@ -45,10 +45,10 @@ async def run_coordinator(
 
     token, stop = secrets.token_hex(_TOKEN_BYTES), asyncio.Event()
     tokens = read_tokens({**environment, MEMBER_VARIABLE: token}, None, today)
-    coordinator = Coordinator(opened, has_new_token=True)
-    await coordinator.overview()  # what cannot be read ends the command before a shard starts
-    app = service(root, tokens, allowed_hosts(host, []), stop, coordinator=coordinator)
     with _listening(host) as listener:
+        coordinator = Coordinator(opened, has_new_token=True)
+        await coordinator.overview()  # what cannot be read ends the command before a shard starts
+        app = service(root, tokens, allowed_hosts(host, []), stop, coordinator=coordinator)
         serving = asyncio.create_task(serve_http(app, listener, stop), name="coordinator")
         shown = f"[{host}]" if ":" in host else host
         try:
