@@ -74,10 +74,10 @@ def generate_on_ray(config: "RunConfig", run: Path, options: "Options", on_ray: 
 
     async def work(stop: asyncio.Event) -> "dict[TaskShard, ShardEnd]":
         async with showing(progress, Console(file=progress_stream()), stop):
-            count = await settled_shards(spread_run, options, on_ray, progress, stop)
+            settled = await settled_shards(spread_run, options, on_ray, progress, stop)
             async with _coordinated(spread_run, options, on_ray, progress.note) as coordinator:
                 given = replace(options, coordinator=coordinator)
-                return await shards_made(config, spread_run, count, given, on_ray, progress, stop)
+                return await shards_made(config, spread_run, settled, given, on_ray, progress, stop)
 
     with locked_folder(spread_run.shards):
         with ray_session(on_ray.address):

@@ -29,7 +29,7 @@ from clairgen.ray_cluster.ray_session import (
 )
 from clairgen.ray_cluster.shard_driver import Configuration, ShardsProgress, run_shards
 from clairgen.ray_cluster.shard_process import ShardEnd, ShardJob
-from clairgen.ray_cluster.spread_run import SpreadRun, copy_of, shard_options
+from clairgen.ray_cluster.spread_run import Settled, SpreadRun, copy_of, shard_options
 from clairgen.store import RunDirectory, runs_inside
 from clairgen.task_shard import TaskShard
 from clairgen.wording import counted
@@ -41,24 +41,25 @@ _POLL_SECONDS: Final = 0.5
 
 async def settled_shards(
     run: SpreadRun, options: Options, on_ray: OnRay, progress: ShardsProgress, stop: asyncio.Event
-) -> int:
-    """How many shards the run has, once the nodes that are waited for have joined."""
+) -> Settled:
+    """What the run keeps, once the nodes that are waited for have joined."""
     if on_ray.nodes is not None:
         await wait_for_nodes(on_ray.nodes, progress.note, stop)
-    return run.settled_count(on_ray.shards, len(living_nodes()), options.copy_to, is_divided=on_ray.no_coordinator)
+    return run.settled(on_ray.shards, len(living_nodes()), options, on_ray)
 
 
 async def shards_made(
     config: RunConfig,
     run: SpreadRun,
-    count: int,
+    settled: Settled,
     options: Options,
     on_ray: OnRay,
     progress: ShardsProgress,
     stop: asyncio.Event,
 ) -> dict[TaskShard, ShardEnd]:
     """Make all shards of a run, each with what a coordinator leases it of the limits, or its share of them; how each ended."""
-    share = config
+    run.keep(settled)
+    count, share = settled.shards, config
     if options.coordinator is not None and options.no_budget:
         share = config.model_copy(update={"budget_usd": None})
     if options.coordinator is None:

@@ -1,10 +1,11 @@
 """A run that is spread over a cluster: its folders, the number of its shards, which it keeps, and what each shard is given."""
 
-import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from clairgen.config.prices import plain_figure
 from clairgen.copies import COPY_SECONDS
@@ -67,37 +68,49 @@ class SpreadRun:
                 "the command without --dry-run"
             )
 
-    def settled_count(self, named: int | None, nodes: int, copy_to: Path | str | None, *, is_divided: bool) -> int:
-        """How many shards the run has, which it keeps from its first command on, as it does the place of their copies.
-
-        `is_divided` is whether each shard has its share of the limits, which it remembers. Raises ConfigError where others are
-        named.
-        """
-        copies = None if copy_to is None else str(copy_to)
+    def settled(self, named: int | None, nodes: int, options: Options, on_ray: OnRay) -> "Settled":
+        """What the run keeps, by its first command or, before that, by this one. Raises ConfigError for a change of it."""
+        given = Settled(named or max(1, nodes), _text(options.copy_to), _divider(options, on_ray))
         file = self.shards / _SHARDS_FILE
         try:
-            new: dict[str, Any] = {"shards": named or max(1, nodes), "copy_to": copies}
-            known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else new
-            count, place, was_divided = int(known["shards"]), known["copy_to"], bool(known.get("divided"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{file} cannot be read: {error}") from error
-        if named is not None and named != count:
+            kept = _SETTLED.validate_json(file.read_bytes()) if file.exists() else given
+        except (OSError, ValidationError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+            raise RunError(f"{file} cannot be read: {reason}") from error
+        if named is not None and named != kept.shards:
             raise ConfigError(
-                f"--shards {named} is given, and the run was begun with {count}; go on with {count}, or name a new --run, with "
-                "--reuse for the answers of the merged one"
+                f"--shards {named} is given, and the run was begun with {kept.shards}; go on with {kept.shards}, or name a new "
+                "--run, with --reuse for the answers of the merged one"
             )
-        if place != copies:
-            begun = f"with --copy-to {place}" if place is not None else "without --copy-to"
+        if given.copy_to != kept.copy_to:
+            begun = f"with --copy-to {kept.copy_to}" if kept.copy_to is not None else "without --copy-to"
             raise ConfigError(f"the run was begun {begun}; go on so, or what its shards have would be requested again")
-        if was_divided and not is_divided:
+        if given.divider != kept.divider:
             raise ConfigError(
-                "the run was made with --no-coordinator, and each shard keeps to its part of the budget; go on with it"
+                f"the run was begun with {kept.divider}, and what its shards may spend is known by that alone; go on so, or name "
+                "a new --run, with --reuse for the answers of the merged one"
             )
+        return replace(given, shards=kept.shards)
+
+    def keep(self, settled: "Settled") -> None:
+        """Keep what is settled, before the first shard starts. Raises RunError."""
+        file = self.shards / _SHARDS_FILE
         try:
-            write_whole(file, json.dumps({"shards": count, "copy_to": place, "divided": is_divided}))
+            write_whole(file, _SETTLED.dump_json(settled))
         except OSError as error:
-            raise RunError(f"{file} cannot be written: {error}") from error
-        return count
+            raise RunError(f"{file} cannot be written: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a run keeps from its first shards on: how many, where their copies are, and what divides limits among them."""
+
+    shards: int
+    copy_to: str | None
+    divider: str
+
+
+_SETTLED: Final = TypeAdapter(Settled)
 
 
 def check_options(options: Options, on_ray: OnRay) -> None:
@@ -169,3 +182,13 @@ def place_of(copies: Path | str) -> str:
 def copy_of(copies: Path | str | None, shard: TaskShard) -> str | None:
     """Where a shard's copy lies, below the place of all; None without one."""
     return None if copies is None else f"{place_of(copies)}/shard-{shard.number}-of-{shard.count}"
+
+
+def _divider(options: Options, on_ray: OnRay) -> str:
+    if options.coordinator is not None:
+        return "--coordinator URL"
+    return "--no-coordinator" if on_ray.no_coordinator else "a coordinator of its own"
+
+
+def _text(copy_to: Path | str | None) -> str | None:
+    return None if copy_to is None else str(copy_to)

@@ -68,32 +68,47 @@ def test_the_shares_of_a_budget_are_never_more_than_it() -> None:
 
 
 def test_a_run_keeps_the_number_of_its_shards_and_the_place_of_their_copies(tmp_path: Path) -> None:
-    run = SpreadRun(tmp_path / "run")
+    run, options = SpreadRun(tmp_path / "run"), Options(copy_to="s3://bucket/run")
     run.create()
-
-    def settled(
-        named: int | None, nodes: int, copy_to: str | None = "s3://bucket/run", *, divided: bool = False
-    ) -> int:
-        return run.settled_count(named, nodes, copy_to, is_divided=divided)
-
-    assert [settled(None, 3), settled(None, 5)] == [3, 3]
+    assert [run.settled(named, 5, options, OnRay()).shards for named in (3, 4, None)] == [3, 4, 5]
+    run.keep(run.settled(None, 3, options, OnRay()))
+    assert run.settled(None, 5, options, OnRay()).shards == 3
     with pytest.raises(ConfigError, match=r"--shards 4 is given, and the run was begun with 3; go on with 3"):
-        settled(4, 5, divided=True)
+        run.settled(4, 5, options, OnRay())
     with pytest.raises(ConfigError, match=r"the run was begun with --copy-to s3://bucket/run; go on so"):
-        settled(None, 5, None)
-    assert settled(None, 5) == 3  # what was refused is not kept
-    assert settled(None, 5, divided=True) == 3
-    with pytest.raises(
-        ConfigError, match=r"made with --no-coordinator, and each shard keeps to its part of the budget"
-    ):
-        settled(None, 5)
+        run.settled(None, 5, Options(), OnRay())
+    for odd in ("", "[]", '{"shards": 2}'):
+        (run.shards / "shards.json").write_text(odd)
+        with pytest.raises(RunError, match=r"shards\.json cannot be read: "):
+            run.settled(None, 5, options, OnRay())
+
+
+def test_a_run_keeps_what_knows_the_money_of_its_shards(tmp_path: Path) -> None:
+    ways = {
+        "--no-coordinator": (Options(), OnRay(no_coordinator=True)),
+        "a coordinator of its own": (Options(), OnRay()),
+        "--coordinator URL": (Options(coordinator=AT), OnRay()),
+    }
+    for name, (options, on_ray) in ways.items():
+        run = SpreadRun(tmp_path / name)
+        run.create()
+        run.keep(run.settled(3, 1, options, on_ray))
+        for other, (others_options, others_on_ray) in ways.items():
+            if other == name:
+                assert run.settled(None, 1, options, on_ray).shards == 3
+                continue
+            with pytest.raises(
+                ConfigError, match=f"the run was begun with {name}, and what its shards may spend is known"
+            ):
+                run.settled(None, 1, others_options, others_on_ray)
 
 
 def test_an_estimate_knows_nothing_of_shards_that_are_not_merged(tmp_path: Path) -> None:
     run = SpreadRun(tmp_path / "run")
-    run.require_nothing_unmerged()
     run.create()
-    run.settled_count(2, 1, None, is_divided=False)
+    settled = run.settled(2, 1, Options(), OnRay())
+    run.require_nothing_unmerged()
+    run.keep(settled)
     with pytest.raises(RunError, match="have begun and are not merged yet"):
         run.require_nothing_unmerged()
 
