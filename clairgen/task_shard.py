@@ -15,6 +15,8 @@ from clairgen.keys import digest, messages_json
 from clairgen.records import Message
 
 MOST_SHARDS: Final = 100_000
+SHARD_MARK: Final = "{shard}"
+"""What a path has in place of the shard's number."""
 _DIGITS: Final = 16
 _SHARDS_NAMED: Final = 10
 _FORM: Final = re.compile(r"(\d{1,9})/(\d{1,9})")

@@ -1,11 +1,12 @@
 """What members of a group and their coordinator send each other, as JSON; amounts are picodollars, times are seconds."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from clairgen.config.endpoint_checks import checked_server
 from clairgen.inference.announced_limits import LONGEST_WAIT_SECONDS
+from clairgen.task_shard import MOST_SHARDS
 
 API: Final = "/api/coordinator"
 """Where a service coordinates."""
@@ -31,7 +32,7 @@ Rate = Annotated[float, Field(ge=0, le=1e12, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=1e6, strict=True)]
 Pause = Annotated[float, Field(ge=0, le=LONGEST_WAIT_SECONDS, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
-ShardNumber = Annotated[int, Field(ge=1, le=100_000, strict=True)]
+ShardNumber = Annotated[int, Field(ge=1, le=MOST_SHARDS, strict=True)]
 
 
 class Wire(BaseModel):
@@ -102,6 +103,12 @@ class Claim(Wire):
     number: ShardNumber | None = None
     holder: Text
     takes_over: Flag = False
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Self:
+        if self.number is not None and self.number > self.count:
+            raise ValueError(f"there is no shard {self.number} of {self.count}")
+        return self
 
 
 class Claimed(Wire):

@@ -27,12 +27,10 @@ from clairgen.pipeline.budget_limit import NamedBudget
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.session import Session
 from clairgen.store import RunDirectory, Store
-from clairgen.task_shard import LeasedShard, TaskShard
+from clairgen.task_shard import SHARD_MARK, LeasedShard, TaskShard
 
 _DIGITS: Final = 12
 _CREATED: Final = ".created"
-SHARD_MARK: Final = "{shard}"
-"""What a path has in place of the shard's number."""
 
 
 @asynccontextmanager

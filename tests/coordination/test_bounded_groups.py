@@ -44,6 +44,13 @@ async def test_groups_have_so_many_runs_endpoints_and_shards_and_what_is_known_g
         assert "2 shards together, as many as they may; forget a group with: clairgen coordinator" in refused.text
 
 
+async def test_a_shard_beyond_their_number_is_refused(tmp_path: Path) -> None:
+    async with Coordinated(tmp_path / "runs") as served:
+        claim = CLAIM | {"number": 2}
+        assert (await served.http.post(f"{GROUP}/claim", json=claim)).status_code == 422
+        assert (await served.http.post(f"{GROUP}/claim", json=claim | {"count": 2})).status_code == 200
+
+
 async def test_whoever_has_begun_too_many_groups_is_told_what_to_do_and_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from clairgen.coordination.wire import SHARD_SECONDS, Claim, Claimed
 from clairgen.errors import ConfigError, ReplacedError
 from clairgen.store.group_records import DONE, HELD, ShardRow
+from clairgen.task_shard import SHARD_MARK
 
 
 @dataclass(slots=True)
@@ -143,4 +144,4 @@ class ShardHolders:
 
 def _holder(claim: Claim, number: int) -> str:
     """Who holds a shard: with its number in the folder that was named before the number was known."""
-    return claim.holder.replace("{shard}", str(number))
+    return claim.holder.replace(SHARD_MARK, str(number))
