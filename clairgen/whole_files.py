@@ -21,11 +21,16 @@ def write_whole(file: Path, content: str | bytes) -> None:
 def put_in_place(written: Path, file: Path) -> None:
     """Give a file that is on disk its name, which is on disk, too, when this returns. Raises OSError."""
     written.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    flush_names(file.parent)
+
+
+def flush_names(folder: Path) -> None:
+    """Have the names of a folder's files on disk. Raises OSError."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def is_partial(path: Path, file: Path) -> bool:

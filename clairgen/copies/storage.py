@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from clairgen.errors import ConfigError, CopyError, MissingExtraError
-from clairgen.whole_files import write_whole
+from clairgen.whole_files import flush_names, write_whole
 
 _LONGEST_DETAIL: Final = 200
 _SEPARATOR: Final = "://"
@@ -111,6 +111,7 @@ class FolderStorage:
                 return False
             finally:
                 draft.unlink()
+            flush_names(file.parent)
         return True
 
     def get(self, name: str) -> bytes | None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -45,6 +46,14 @@ def test_one_of_several_creates_an_object(storage: Storage) -> None:
     assert not storage.create("epochs/1", b"later")
     assert storage.get("epochs/1") != b"later"
     assert storage.names() == ["epochs/1"]
+
+
+def test_the_name_of_a_created_object_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, link, fsync = list[str](), os.link, os.fsync
+    monkeypatch.setattr(os, "link", lambda *given: (calls.append("link"), link(*given)))
+    monkeypatch.setattr(os, "fsync", lambda file: (calls.append("fsync"), fsync(file)))
+    assert FolderStorage(tmp_path).create("epochs/1", b"x")
+    assert calls[-2:] == ["link", "fsync"]
 
 
 @pytest.mark.parametrize(
