@@ -107,7 +107,6 @@ async def open_pools(
             if sources
             else None,
         )
-        await pools[name].first_look()
     return pools
 
 

@@ -167,6 +167,7 @@ class Session:
         )
         for pool in pools.values():
             self.stack.push_async_callback(pool.close)
+        await asyncio.gather(*(pool.first_look() for pool in pools.values()))
         check_space = FreeSpace(self.directory.path, self.runtime).check
         records = [
             record

@@ -157,6 +157,29 @@ async def test_a_folder_that_hangs_keeps_neither_requests_nor_the_end_waiting(
     assert any("is the file system of `registered:FOLDER` out of reach?" in note for note in summary.progress.notes)
 
 
+async def test_a_run_that_is_cancelled_while_a_folder_hangs_looks_for_no_more_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, release = threading.Event(), threading.Event()
+
+    def hangs(*_: object) -> AbstractSet[str]:
+        looked.set()
+        release.wait(60)
+        return set()
+
+    monkeypatch.setattr(FolderOfServers, "urls", hangs)
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(2))
+    settings = config("http://127.0.0.1:9/v1", tasks, target={"endpoints": [f"registered:{tmp_path}"]})
+    running = asyncio.create_task(generate(settings, tmp_path / "run", runtime=Coordinated(tmp_path / "u").runtime()))
+    while not looked.is_set():  # noqa: ASYNC110 - of a thread
+        await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.wait([running])
+    release.set()
+    await asyncio.sleep(0.1)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_servers_of_one_folder_are_found_while_another_one_hangs() -> None:
     release, slept, notes = threading.Event(), list[float](), list[str]()
 
