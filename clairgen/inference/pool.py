@@ -203,11 +203,9 @@ class Pool:
         if self._watch is not None:
             await self._watch.first_look()
 
-    def _looked(self) -> None:
+    def _looked(self, urls: AbstractSet[str]) -> None:
         """Open the endpoints that are new, and send nothing more to those that are gone; what they answer yet is kept."""
         assert self._coming is not None  # noqa: S101 - nobody looks otherwise
-        assert self._watch is not None  # noqa: S101 - it calls this
-        urls = self._watch.urls
         for url in urls - self._came.keys():
             self._came[url] = endpoint = self._coming.opened(url)
             self.endpoints.append(endpoint)

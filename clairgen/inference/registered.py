@@ -49,7 +49,7 @@ def servers_of(name: str, role: Role, coordinated: Servers | None, clock: Callab
 
 
 class ServerWatch:
-    """Looks for a role's servers every few seconds until it is closed, and calls `looked` then.
+    """Looks for a role's servers every few seconds until it is closed, and tells `looked` of those that there are.
 
     Each source is asked in a thread: while one hangs, what it found last and what others find counts. `note` is told of it once.
     """
@@ -58,7 +58,7 @@ class ServerWatch:
         self,
         role: str,
         sources: Sequence[Callable[[], AbstractSet[str]]],
-        looked: Callable[[], None],
+        looked: Callable[[AbstractSet[str]], None],
         sleep: Callable[[float], Awaitable[None]],
         note: Callable[[str], None],
     ) -> None:
@@ -70,11 +70,6 @@ class ServerWatch:
         self._found: dict[int, AbstractSet[str]] = {}
         self._first = asyncio.Event()
         self._looking = [asyncio.create_task(self._look(number, source)) for number, source in enumerate(sources)]
-
-    @property
-    def urls(self) -> AbstractSet[str]:
-        """The servers that there are, as far as is known."""
-        return {url for urls in self._found.values() for url in urls}
 
     async def first_look(self) -> None:
         """Wait until all sources were asked once, unless that takes long."""
@@ -97,7 +92,7 @@ class ServerWatch:
                 hanging.cancel()
             if len(self._found) == len(self._looking):
                 self._first.set()
-            self._looked()
+            self._looked({url for urls in self._found.values() for url in urls})
             await self._sleep(LOOK_SECONDS)
 
     def _note_hanging(self) -> None:
