@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,6 +19,7 @@ from clairgen.keys import digest
 from clairgen.whole_files import write_whole
 
 _SECONDS: Final = 5.0
+_SECONDS_TO_WITHDRAW: Final = 3.0
 _PROBE: Final = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
 
 
@@ -36,16 +38,18 @@ class RegistryFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._writing = threading.Lock()  # a server is withdrawn after what is being written of it
 
     async def announce(self, server: ModelServer) -> None:
         """See `Registry`."""
         path = self._path(server)
 
         def write() -> None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                write_whole(path, server.model_dump_json())
-            os.utime(path)
+            with self._writing:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                if not path.exists():
+                    write_whole(path, server.model_dump_json())
+                os.utime(path)
 
         try:
             await in_thread(write)
@@ -54,8 +58,13 @@ class RegistryFolder:
 
     async def withdraw(self, server: ModelServer) -> None:
         """See `Registry`."""
+
+        def remove() -> None:
+            with self._writing:
+                self._path(server).unlink(missing_ok=True)
+
         with contextlib.suppress(OSError):
-            await in_thread(lambda: self._path(server).unlink(missing_ok=True))
+            await in_thread(remove)
 
     def _path(self, server: ModelServer) -> Path:
         return self._folder / f"{digest(json.dumps([server.model, server.url]))[:16]}.json"
@@ -99,7 +108,7 @@ async def keep_announced(
         announcing.cancel()
         stopping.cancel()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_SECONDS):
+        async with asyncio.timeout(_SECONDS_TO_WITHDRAW):
             await registry.withdraw(server)
 
 

@@ -226,6 +226,27 @@ async def test_a_server_stops_announcing_itself_at_once_while_its_folder_hangs(
         await transport.close()
 
 
+async def test_a_server_that_ends_while_it_is_written_into_a_slow_folder_is_not_there_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, is_writing, write_whole = tmp_path / "servers", threading.Event(), announcing.write_whole
+
+    def write_slowly(file: Path, content: str) -> None:
+        is_writing.set()
+        time.sleep(0.2)
+        write_whole(file, content)
+
+    monkeypatch.setattr(announcing, "write_whole", write_slowly)
+    registry = RegistryFolder(folder)
+    writing = asyncio.create_task(registry.announce(SERVER))
+    while not is_writing.is_set():  # noqa: ASYNC110 - of a thread
+        await asyncio.sleep(0.01)
+    writing.cancel()
+    await registry.withdraw(SERVER)
+    await asyncio.sleep(0.3)
+    assert list(folder.iterdir()) == []
+
+
 async def test_a_run_stops_when_no_server_registers_in_time(tmp_path: Path) -> None:
     target = {"endpoints": [f"registered:{tmp_path}"], "patience_seconds": 0.3}
     settings = config("http://127.0.0.1:9/v1", write_tasks(tmp_path / "t.jsonl", questions(2)), target=target)
