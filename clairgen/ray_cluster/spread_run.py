@@ -1,7 +1,7 @@
 """A run that is spread over a cluster: its folders, the number of its shards, which it keeps, and what each shard is given."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,18 @@ from clairgen.task_shard import TaskShard
 from clairgen.whole_files import write_whole
 
 _SHARDS_FILE: Final = "shards.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a run keeps from its first shards on: how many, where their copies are, and what divides limits among them."""
+
+    shards: int
+    copy_to: str | None
+    divider: str
+
+
+_SETTLED: Final = TypeAdapter(Settled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +80,10 @@ class SpreadRun:
                 "the command without --dry-run"
             )
 
-    def settled(self, named: int | None, nodes: int, options: Options, on_ray: OnRay) -> "Settled":
+    def settled(self, named: int | None, nodes: int, options: Options, on_ray: OnRay) -> Settled:
         """What the run keeps, by its first command or, before that, by this one. Raises ConfigError for a change of it."""
-        given = Settled(named or max(1, nodes), _text(options.copy_to), _divider(options, on_ray))
+        copies = None if options.copy_to is None else str(options.copy_to)
+        given = Settled(named or max(1, nodes), copies, _divider(options, on_ray))
         file = self.shards / _SHARDS_FILE
         try:
             kept = _SETTLED.validate_json(file.read_bytes()) if file.exists() else given
@@ -90,27 +103,15 @@ class SpreadRun:
                 f"the run was begun with {kept.divider}, and what its shards may spend is known by that alone; go on so, or name "
                 "a new --run, with --reuse for the answers of the merged one"
             )
-        return replace(given, shards=kept.shards)
+        return kept
 
-    def keep(self, settled: "Settled") -> None:
+    def keep(self, settled: Settled) -> None:
         """Keep what is settled, before the first shard starts. Raises RunError."""
         file = self.shards / _SHARDS_FILE
         try:
             write_whole(file, _SETTLED.dump_json(settled))
         except OSError as error:
             raise RunError(f"{file} cannot be written: {error.strerror}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a run keeps from its first shards on: how many, where their copies are, and what divides limits among them."""
-
-    shards: int
-    copy_to: str | None
-    divider: str
-
-
-_SETTLED: Final = TypeAdapter(Settled)
 
 
 def check_options(options: Options, on_ray: OnRay) -> None:
@@ -188,7 +189,3 @@ def _divider(options: Options, on_ray: OnRay) -> str:
     if options.coordinator is not None:
         return "--coordinator URL"
     return "--no-coordinator" if on_ray.no_coordinator else "a coordinator of its own"
-
-
-def _text(copy_to: Path | str | None) -> str | None:
-    return None if copy_to is None else str(copy_to)
