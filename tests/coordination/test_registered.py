@@ -21,6 +21,7 @@ from clairgen.errors import ConfigError, EndpointsError
 from clairgen.inference import registered
 from clairgen.inference.registered import GONE_SECONDS, FolderOfServers, ServerWatch
 from clairgen.pipeline.generate import Options, generate
+from clairgen.whole_files import write_whole
 from tests.clocks import FakeClock
 from tests.coordination.coordinated import AT, Coordinated
 from tests.runs import TARGET, config, config_text, played, questions, write_tasks
@@ -229,7 +230,7 @@ async def test_a_server_stops_announcing_itself_at_once_while_its_folder_hangs(
 async def test_a_server_that_ends_while_it_is_written_into_a_slow_folder_is_not_there_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, is_writing, write_whole = tmp_path / "servers", threading.Event(), announcing.write_whole
+    folder, is_writing = tmp_path / "servers", threading.Event()
 
     def write_slowly(file: Path, content: str) -> None:
         is_writing.set()

@@ -50,8 +50,17 @@ def test_one_of_several_creates_an_object(storage: Storage) -> None:
 
 def test_the_name_of_a_created_object_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls, link, fsync = list[str](), os.link, os.fsync
-    monkeypatch.setattr(os, "link", lambda *given: (calls.append("link"), link(*given)))
-    monkeypatch.setattr(os, "fsync", lambda file: (calls.append("fsync"), fsync(file)))
+
+    def noted_link(source: Path, target: Path) -> None:
+        calls.append("link")
+        link(source, target)
+
+    def noted_fsync(file: int) -> None:
+        calls.append("fsync")
+        fsync(file)
+
+    monkeypatch.setattr(os, "link", noted_link)
+    monkeypatch.setattr(os, "fsync", noted_fsync)
     assert FolderStorage(tmp_path).create("epochs/1", b"x")
     assert calls[-2:] == ["link", "fsync"]
 
