@@ -14,6 +14,7 @@ from clairgen.store import (
     RunDirectory,
     ShardFacts,
     ShardFolder,
+    allow_open_files,
     require_all_tasks,
     require_same_run,
     shard_facts,
@@ -33,6 +34,7 @@ async def filter_shards(folder: ShardFolder, settings: FilterSettings, *, tell: 
     """
     _require_no_comparison(folder.path, settings)
     directories = [RunDirectory(run) for run in folder.shards.values()]
+    allow_open_files(len(directories))
     with ExitStack() as locks:
         for directory in directories:
             locks.enter_context(directory.locked())
