@@ -23,7 +23,7 @@ from clairgen.pipeline.merge_shards import MergeSummary, merge_shards
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message, Pair
 from clairgen.reporting.report import RecipeReport
-from clairgen.store import HUMAN_REVISION, RunDirectory, Vote, writing
+from clairgen.store import HUMAN_REVISION, SHARDS_AT_ONCE, RunDirectory, Vote, writing
 from clairgen.store.shard_merger import DECISIONS
 from clairgen.task_shard import TaskShard, named_shard
 from tests.cli.commands import clairgen, pairs_in
@@ -156,6 +156,11 @@ async def test_shards_that_share_pairs_are_merged_together_as_one_after_another(
             options = Options(shard=TaskShard(int(shard.name), SHARDS), skip_bad_lines=True)
             await generate(cluster.config, shard, options)
             refusing.clear()
+    for number in range(SHARDS_AT_ONCE - 1):  # so many that they take two transactions
+        shards.append(tmp_path / "further" / str(number))
+        shutil.copytree(shards[1], shards[-1])
+        with closing(sqlite3.connect(shards[-1] / "run.db")) as database, database:
+            database.execute("UPDATE meta SET value = ? WHERE key = 'run_id'", (str(number),))
     for shard in shards[:2]:
         for stored in (await api.made_pairs(shard, "stronger-preferred"))[:3]:
             await api.revise(shard, stored.id, "Edited", shard.parent.name, answer=EditedAnswer.REJECTED)
