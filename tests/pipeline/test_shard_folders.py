@@ -242,6 +242,9 @@ async def test_a_folder_is_not_filtered_by_what_only_the_merged_run_can_say(shar
     assert refused.code == 2
     assert "near_duplicate would have to compare pairs of all shards with each other" in refused.err
     assert f"clairgen merge {shards} --run RUN (or filter without it: --off near_duplicate)" in refused.err
+    of_recipe = FilterSettings.model_validate({"recipes": {"clair": {"near_duplicate": "drop"}}})
+    with pytest.raises(RunError, match=r"--run RUN$"):  # to switch it off would not switch it off there
+        await filter_shards(await shard_folder(shards), of_recipe, tell=lambda _: None)
     with RunDirectory(shards / "3").locked():
         busy = await clairgen("filter", shards, "--off", "near_duplicate")
     assert (busy.code, "3 is in use by" in busy.err) == (2, True)
