@@ -13,6 +13,7 @@ from clairgen.store.job_table import ACTIVE, LONGEST_LOOK_SECONDS, OVER, WAITS_F
 
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _MOST_PICODOLLARS: Final = 2**62
+_CANCELLED: Final = "cancelled before it went on; everything committed is kept"
 
 
 class JobQueue(JobTable):
@@ -103,9 +104,10 @@ class JobQueue(JobTable):
         """
         with self._writing():
             self._connection.execute(
-                f"UPDATE jobs SET state = CASE state WHEN 'stopping' THEN 'cancelled' ELSE 'queued' END, sentence = ?, "
+                "UPDATE jobs SET state = CASE state WHEN 'stopping' THEN 'cancelled' ELSE 'queued' END, "
+                "sentence = CASE state WHEN 'stopping' THEN ? ELSE ? END, "
                 f"not_before = ?, ended_at = ? WHERE id = ? AND state IN {ACTIVE}",
-                (sentence, self._clock() + min(seconds, _LONGEST_WAIT_SECONDS), now(), number),
+                (_CANCELLED, sentence, self._clock() + min(seconds, _LONGEST_WAIT_SECONDS), now(), number),
             )
 
     def wait_for_batches(self, number: int, sentence: str, seconds: float) -> None:
@@ -192,9 +194,9 @@ class JobQueue(JobTable):
                 f"sentence = CASE WHEN state IN {ACTIVE} THEN sentence WHEN state = 'waiting' "
                 "THEN 'its batches go on at the provider; resume this job to collect what they have answered' "
                 "WHEN starts = 0 THEN 'cancelled before it began' "
-                "ELSE 'cancelled before it went on; everything committed is kept' END, "
+                "ELSE ? END, "
                 f"state = CASE WHEN state IN {ACTIVE} THEN 'stopping' ELSE 'cancelled' END WHERE id = ?",
-                (now(), number),
+                (now(), _CANCELLED, number),
             )
             return self._job(number)
 
@@ -244,13 +246,17 @@ class JobQueue(JobTable):
         )
         self._connection.execute("DELETE FROM jobs WHERE id = ?", (number,))
 
-    def note_spent(self, run: str, run_id: str, picodollars: int) -> None:
-        """Commit what a run has cost at least. Another one that is made under its name later has another `run_id`."""
+    def note_spent(self, run: str, run_id: str, settled: int, total: int) -> None:
+        """Commit what a run has cost, in picodollars: what is settled, which never becomes less, and the most with the rest.
+
+        Another one that is made under its name later has another `run_id`.
+        """
+        amounts = (min(settled, _MOST_PICODOLLARS), min(total, _MOST_PICODOLLARS))
         with self._writing():
             self._connection.execute(
-                "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
-                "SET picodollars = max(picodollars, excluded.picodollars)",
-                (run, run_id, min(picodollars, _MOST_PICODOLLARS)),
+                "INSERT INTO spent (run, run_id, settled, picodollars) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET settled = max(settled, excluded.settled), picodollars = max(settled, excluded.picodollars)",
+                (run, run_id, *amounts),
             )
 
     def hold(self, verbs: Sequence[str], sentence: str) -> None:
