@@ -19,7 +19,7 @@ from clairgen.errors import (
 )
 from clairgen.inference.batch_service import BatchService
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.batch_lane.batch_roles import batch_roles, close_services
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles, close_services, is_batch_of
 from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.batch_lane.lifecycle import OpenBatch
 from clairgen.pipeline.completion_client import CompletionClient
@@ -104,7 +104,7 @@ async def look_at_batches(
         records = [
             one
             for one in await store.batches.all(open_only=True)
-            if one.state == "created" and one.role in models and one.endpoint in models[one.role].endpoints
+            if one.state == "created" and is_batch_of(models, one)
         ]
         of_batches = {one.role: models[one.role] for one in records}
         roles = batch_roles(of_batches, {}, records, directory, store, runtime, Progress())
