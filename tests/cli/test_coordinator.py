@@ -109,6 +109,8 @@ async def test_groups_that_are_over_are_shown_and_forgotten_together() -> None:
         (["coordinator", "head"], 2, "is not the URL of a service"),
         (["coordinator", CLOSED], 3, "does not answer (no connection to"),
         (["coordinator", CLOSED, "--free", "r"], 2, "name it with --group NAME"),
+        (["coordinator", CLOSED, "--group", "g", "--free", "r", "--forget"], 2, "--free and --forget are two things"),
+        (["coordinator", CLOSED, "--group", "g", "--free", "r", "--idle-days", "9"], 2, "--free changes one run"),
         (["register", "--model", "m", "--url", "http://a/v1"], 2, "give --coordinator URL, or --folder FOLDER"),
         (["register", "--model", "m", "--url", "node1", "--folder", "x"], 2, "is not a base URL"),
         (["register", "--model", "m", "--url", "http://a:b@c/v1", "--folder", "x"], 2, "must not hold a user name"),
