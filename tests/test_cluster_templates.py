@@ -10,7 +10,8 @@ import stat
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,26 +127,53 @@ def slurm(number: int, count: int = 2) -> dict[str, str]:
     }
 
 
+@asynccontextmanager
+async def coordinator(node: Node, **variables: str) -> AsyncIterator[tuple[str, str]]:
+    """The address and the token of a coordinator on the node, as they are in the folder of shards."""
+    port = free_port()
+    script = ("bash", TEMPLATES / "slurm-coordinator.sh", "shards")
+    service = await node.start(*script, STATE=str(node.folder / "state"), COORDINATOR_PORT=str(port), **variables)
+    try:
+        async with asyncio.timeout(60):
+            while not is_served(port):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        token, url = node.folder / "shards" / "token", (node.folder / "shards" / "coordinator").read_text().strip()
+        assert (url, stat.S_IMODE(token.stat().st_mode)) == (f"http://localhost:{port}", 0o600)
+        yield url, token.read_text().strip()
+    finally:
+        service.terminate()
+        assert await service.wait() == 0
+
+
 @pytest.mark.process
-async def test_a_slurm_job_and_a_skypilot_job_make_the_two_shards_of_a_run(tmp_path: Path) -> None:
+async def test_a_slurm_job_and_a_skypilot_job_make_a_run_and_share_a_budget_once_there_is_a_coordinator(
+    tmp_path: Path,
+) -> None:
+    read = {"CLAIRGEN_TOKEN_READ": "r" * 40}
     async with ScriptedEndpoint(played) as endpoint:
         node = Node(tmp_path, endpoint.url, seconds=0.4)
         script = ("bash", TEMPLATES / "slurm.sh", "config.yaml", "shards", "--log-texts")
         answered = asyncio.Event()
         endpoint.on_sent = lambda _request: answered.set()
-        first = await node.start(*script, **slurm(1))
+        alone = await node.start(*script, **slurm(1))
         await answered.wait()
-        first.terminate()  # as sbatch does with --signal=B:TERM
-        assert await first.wait() == 130
+        alone.terminate()  # as sbatch does with --signal=B:TERM
+        assert await alone.wait() == 130
         assert (tmp_path / "scontrol").read_text() == "requeue 77_1\n"
-        before = len(endpoint.asked)
-        assert await node.run(*script, **slurm(1)) == 0
-        assert len(endpoint.asked) - before > 0
+        async with coordinator(node, **read) as (url, token):
+            before = len(endpoint.asked)
+            assert await node.run(*script, **slurm(1)) == 0
+            assert len(endpoint.asked) - before > 0
+            found = {"CLAIRGEN_COORDINATOR": url, "CLAIRGEN_TOKEN_MEMBER": token}
+            copies = {"COPIES": str(tmp_path / "copies"), "MODEL": "a/model"}
+            rank = {"SKYPILOT_JOB_RANK": "1", "SKYPILOT_NUM_JOBS": "2"}
+            assert await node.run("bash", "-c", SKYPILOT["run"], **found, **copies, **rank) == 0
+            [group] = json.loads((await clairgen("coordinator", url, "--json", environment=read)).out)
         assert "Question number" in (tmp_path / "shards" / "1" / "run.log").read_text()  # as a further option wants it
-        copies = {"COPIES": str(tmp_path / "copies"), "MODEL": "a/model"}
-        rank = {"SKYPILOT_JOB_RANK": "1", "SKYPILOT_NUM_JOBS": "2"}
-        assert await node.run("bash", "-c", SKYPILOT["run"], **copies, **rank) == 0
         assert len({one["seed"] for one in endpoint.asked}) == len(endpoint.asked)  # nothing was asked twice
+    assert group["budget_usd"] == BUDGET_USD
+    assert [member["spent_usd"] > 0 for member in group["members"]] == [True, True]
+    assert [(one["shard"], one["state"]) for one in group["shards"]] == [("1/2", "done"), ("2/2", "done")]
     async with asyncio.timeout(10):
         while is_served(node.port):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.02)  # the model servers are told to end by the scripts, which do not wait for it
@@ -154,31 +182,6 @@ async def test_a_slurm_job_and_a_skypilot_job_make_the_two_shards_of_a_run(tmp_p
     shutil.move(tmp_path / "shards" / "vllm-1.log", tmp_path / "vllm-1.log")
     summary = await merge_shards([tmp_path / "shards", tmp_path / "restored"], tmp_path / "run")
     assert (summary.lacking, summary.statuses["clair"]) == (0, {"made": TASKS})
-
-
-@pytest.mark.process
-async def test_a_slurm_job_and_a_skypilot_job_share_a_budget_by_a_coordinator(tmp_path: Path) -> None:
-    async with ScriptedEndpoint(played) as endpoint:
-        node, port, read = Node(tmp_path, endpoint.url, seconds=0.05), free_port(), {"CLAIRGEN_TOKEN_READ": "r" * 40}
-        variables = {"STATE": str(tmp_path / "state"), "COORDINATOR_PORT": str(port), **read}
-        service = await node.start("bash", TEMPLATES / "slurm-coordinator.sh", "shards", **variables)
-        try:
-            async with asyncio.timeout(60):
-                while not is_served(port):  # noqa: ASYNC110 - another process
-                    await asyncio.sleep(0.05)
-            token, url = tmp_path / "shards" / "token", (tmp_path / "shards" / "coordinator").read_text().strip()
-            assert (url, stat.S_IMODE(token.stat().st_mode)) == (f"http://localhost:{port}", 0o600)
-            assert await node.run("bash", TEMPLATES / "slurm.sh", "config.yaml", "shards", **slurm(1)) == 0
-            found = {"CLAIRGEN_COORDINATOR": url, "CLAIRGEN_TOKEN_MEMBER": token.read_text().strip()}
-            rank = {"SKYPILOT_JOB_RANK": "1", "SKYPILOT_NUM_JOBS": "2", "COPIES": "copies", "MODEL": "a/model"}
-            assert await node.run("bash", "-c", SKYPILOT["run"], **found, **rank) == 0
-            [group] = json.loads((await clairgen("coordinator", url, "--json", environment=read)).out)
-        finally:
-            service.terminate()
-            assert await service.wait() == 0
-    assert group["budget_usd"] == BUDGET_USD
-    assert [member["spent_usd"] > 0 for member in group["members"]] == [True, True]
-    assert [(one["shard"], one["state"]) for one in group["shards"]] == [("1/2", "done"), ("2/2", "done")]
 
 
 def test_the_skypilot_coordinator_serves_at_the_address_that_the_jobs_are_given(tmp_path: Path) -> None:

@@ -48,10 +48,10 @@ def coordinator_command(
         raise ConfigError("name the coordinator, such as http://head:8321, or set CLAIRGEN_COORDINATOR")
     if free is not None and group is None:
         raise ConfigError("--free changes one group; name it with --group NAME")
-    if free is not None and (forget or idle_days is not None):
-        raise ConfigError(
-            "--free is about one run, and --forget and --idle-days about whole groups; give one of the two"
-        )
+    if free is not None and forget:
+        raise ConfigError("--free and --forget are two things: give one of them")
+    if free is not None and idle_days is not None:
+        raise ConfigError("--free changes one run, whenever it was heard of; leave out --idle-days")
     if forget and group is None and idle_days is None:
         raise ConfigError("say what to forget: --group NAME, or --idle-days N for all groups that are over so long")
     groups, sentence = run_coroutine(_asked(url, group, free, idle_days, forget=forget))

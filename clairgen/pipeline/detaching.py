@@ -17,8 +17,9 @@ from clairgen.errors import (
     StoreError,
     UnusableEndpointError,
 )
+from clairgen.inference.batch_service import BatchService
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.batch_lane.batch_roles import batch_roles, close_services
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles, close_services, is_batch_of
 from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.batch_lane.lifecycle import OpenBatch
 from clairgen.pipeline.completion_client import CompletionClient
@@ -103,7 +104,7 @@ async def look_at_batches(
         records = [
             one
             for one in await store.batches.all(open_only=True)
-            if one.state == "created" and one.role in models and one.endpoint in models[one.role].endpoints
+            if one.state == "created" and is_batch_of(models, one)
         ]
         of_batches = {one.role: models[one.role] for one in records}
         roles = batch_roles(of_batches, {}, records, directory, store, runtime, Progress())
@@ -117,14 +118,18 @@ async def look_at_batches(
 
 
 async def _have_news(batches: Sequence[OpenBatch]) -> bool:
-    try:
-        for batch in batches:
+    """Whether one of them has news; a provider that fails for now is asked about none of its other ones."""
+    failing = list[BatchService]()
+    for batch in batches:
+        if batch.account.service in failing:
+            continue
+        try:
             if await batch.has_news():
                 return True
-    except UnusableEndpointError:  # a session says what to do
-        return True
-    except RetryableError:  # the provider fails for now
-        pass
+        except UnusableEndpointError:  # a session says what to do
+            return True
+        except RetryableError:
+            failing.append(batch.account.service)
     return False
 
 

@@ -1,6 +1,6 @@
 """Filters the pairs of all shards in a folder as they would be filtered in the merged run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from clairgen.store import (
     RunDirectory,
     ShardFacts,
     ShardFolder,
+    allow_open_files,
     require_all_tasks,
     require_same_run,
     shard_facts,
@@ -33,6 +34,7 @@ async def filter_shards(folder: ShardFolder, settings: FilterSettings, *, tell: 
     """
     _require_no_comparison(folder.path, settings)
     directories = [RunDirectory(run) for run in folder.shards.values()]
+    allow_open_files(len(directories))
     with ExitStack() as locks:
         for directory in directories:
             locks.enter_context(directory.locked())
@@ -55,10 +57,9 @@ async def filter_shards(folder: ShardFolder, settings: FilterSettings, *, tell: 
 
 def _require_no_comparison(path: Path, settings: FilterSettings) -> None:
     if found := [one.name for one in settings.filters if one.whole_run and settings.is_in_force(one.name)]:
-        options = " ".join(f"--off {name}" for name in found)
         raise RunError(
             f"{' and '.join(found)} would have to compare pairs of all shards with each other, and filter sees one shard at a "
-            f"time; merge them and filter the merged run: clairgen merge {path} --run RUN (or filter without it: {options})"
+            f"time; merge them and filter the merged run: clairgen merge {path} --run RUN{_or_without(found, settings)}"
         )
 
 
@@ -77,7 +78,15 @@ async def _facts(path: Path, directory: RunDirectory, settings: FilterSettings) 
         pair, roles = next(iter(cut.items()))
         raise RunError(
             f"the server of the {roles[0]} may have cut the prompt of the pair {pair} of {directory.path}, which shows only in "
-            f"all shards together; merge them and filter the merged run: clairgen merge {path} --run RUN (or filter without "
-            f"it: --off {CUT_PROMPT.name})"
+            f"all shards together; merge them and filter the merged run: clairgen merge {path} --run RUN"
+            f"{_or_without([CUT_PROMPT.name], settings)}"
         )
     return facts
+
+
+def _or_without(names: Sequence[str], settings: FilterSettings) -> str:
+    """How to filter without these filters, to end a message; empty where a recipe has one of its own, which stays in force."""
+    rest = settings.changed({name: {"action": "off"} for name in names})
+    if any(map(rest.is_in_force, names)):
+        return ""
+    return f" (or filter without it: {' '.join(f'--off {name}' for name in names)})"

@@ -68,7 +68,7 @@ class _Shard:
     budget: BudgetLimit
 
 
-def shard_folders(paths: Sequence[Path]) -> list[RunDirectory]:
+def _run_directories(paths: Sequence[Path]) -> list[RunDirectory]:
     """The run directories among `paths`, and those in the folders that are none. Raises RunError for one without any."""
     found: dict[Path, RunDirectory] = {}
     for path in paths:
@@ -86,7 +86,7 @@ async def merge_shards(
     `tell` is given a sentence on each shard. Raises RunError for a folder that is no shard, for shards whose plans or tasks
     differ from those of the run, and for one that a process is writing.
     """
-    directory, shards = RunDirectory(Path(run)), shard_folders(paths)
+    directory, shards = RunDirectory(Path(run)), _run_directories(paths)
     shards = [shard for shard in shards if shard.path.resolve() != directory.path.resolve()]
     if not shards:
         raise RunError(f"{directory.path} cannot be merged into itself; name the folders of shards, and another --run")

@@ -24,7 +24,7 @@ Measures = tuple[Contrast | None, tuple[Finding, ...]]
 _MOST_JOBS: Final = 8
 _BATCH: Final = 32
 _MOST_IN_BATCH: Final = 128
-"""A batch of as many keeps another process busy for longer than this one may take to send it the next."""
+"""So many pairs keep another process busy for longer than this one takes to send it the next batch."""
 _GATHERING_SECONDS: Final = 0.02
 """So long the first of a batch waits for others, since each batch costs this process time of its own."""
 _SECONDS_HERE: Final = 0.1
@@ -49,10 +49,9 @@ class PairMeasures:
     """Measures the pairs of a session; use it as an async context manager.
 
     `jobs` is how many other processes may measure at once, never more than there are cores; None is one for each core but one,
-    up to eight. `most_elsewhere` is how many pairs they are given, those that wait for them included, of which one commit of the
-    store lets a hundred come; further ones are measured here, so that no core waits for another. `elsewhere` is whether they
-    measure already. Filters of plugins are applied in this process, which has loaded them.
-    `clock` gives seconds.
+    up to eight. `most_elsewhere` is how many pairs may be with them or wait for them at once: one commit of the store lets about
+    a hundred go on together. Further ones are measured here, so that no core waits for another. `elsewhere` is whether they
+    measure already. Filters of plugins are applied in this process, which has loaded them. `clock` gives seconds.
     """
 
     def __init__(

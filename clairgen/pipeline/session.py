@@ -20,7 +20,7 @@ from clairgen.inference.runtime import Runtime, raise_open_file_limit
 from clairgen.inference.transport import Transport
 from clairgen.installed import __version__
 from clairgen.long_texts import close_workers
-from clairgen.pipeline.batch_lane.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles, is_batch_of
 from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completion_client import CompletionClient
@@ -172,7 +172,7 @@ class Session:
         records = [
             record
             for record in await self.store.batches.all(open_only=True)
-            if all_batches or (record.role in roles and record.endpoint in roles[record.role].endpoints)
+            if all_batches or is_batch_of(roles, record)
         ]
         lane = await self._lane(roles, pools, budget, check_space, records, retries_failed=retries_failed)
         return CompletionClient(

@@ -46,5 +46,5 @@ class JobBudget:
             return
         async with reading(run) as store:
             run_id = await store.metadata.get("run_id") or ""
-            total = (await store.spending.total()).total
-        await asyncio.to_thread(self._queue.note_spent, name, run_id, total)
+            spent = await store.spending.total()
+        await asyncio.to_thread(self._queue.note_spent, name, run_id, spent.settled, spent.total)

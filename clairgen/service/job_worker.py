@@ -16,13 +16,12 @@ from clairgen.inference.runtime import Runtime
 from clairgen.service.job_budget import NOTE_SECONDS, JobBudget
 from clairgen.service.job_output import JobOutput
 from clairgen.service.job_requests import Request, request_of
+from clairgen.service.job_suspects import JobSuspects
 from clairgen.service.policy import Policy
 from clairgen.service.request_models import JobFolder
 from clairgen.service.waiting_jobs import WaitingJobs
-from clairgen.store import RunDirectory
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState
-from clairgen.store.read_connection import committed_rows
 
 _LOOK_SECONDS: Final = 1.0
 """After which the worker looks for what nobody woke it for, such as a job whose time has come."""
@@ -32,10 +31,6 @@ _MONEY_SECONDS: Final = 60.0
 """After which a job is tried again that the budget of all has no room for, while open batches of others count at their most."""
 _HELD: Final = "waits, as do all jobs that ask models: "
 """How the sentence of a job begins that waits with all of its kind."""
-_MOST_DEATHS: Final = 5
-"""Of the worker in a row, while a job ran that got no further: then the job has failed."""
-_DEATHS_OF_SUSPECT: Final = 3
-"""After which a job runs beside none that may have ended the worker too."""
 _SECONDS_TO_END: Final = 5.0
 """Beyond the time to drain, for the end of a session."""
 
@@ -92,7 +87,6 @@ class _Active:
     job: Job
     lane: Lane
     stop: asyncio.Event
-    has_got_further: bool = False
     task: asyncio.Task[None] | None = None
     is_cut_off: bool = False
 
@@ -125,6 +119,8 @@ class Worker:
         self._lanes = lanes
         self._runtime = runtime
         self._waiting = WaitingJobs(queue, policy, runtime)
+        self._verbs_here = {verb for lane in lanes if lane.is_here for verb in lane.verbs}
+        self._suspects = JobSuspects(queue, policy.root, self._verbs_here)
         self._exit_code = exit_code
         self._drain_seconds = drain_seconds
         self._budget = budget
@@ -146,7 +142,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop` is called. Raises StoreError when the queue cannot be read or written."""
-        await asyncio.to_thread(self._queue.recover, self._committed, _MOST_DEATHS)
+        await self._suspects.recover()
         await asyncio.to_thread(self._queue.release, _HELD)
         budget_at = note_at = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
@@ -171,15 +167,6 @@ class Worker:
                 await asyncio.wait(tasks, timeout=self._drain_seconds + _SECONDS_TO_END)
             for active in self._active.values():
                 active.cut_off()
-
-    def _committed(self, job: Job) -> int | None:
-        """How much of a job is on disk; None for a command, which has a process of its own and so ends none but itself."""
-        if job.run is None or not self._is_here(job):
-            return None
-        return committed_rows(RunDirectory(self._root.path / job.run).database)
-
-    def _is_here(self, job: Job) -> bool:
-        return any(lane.is_here and job.verb in lane.verbs for lane in self._lanes)
 
     async def _open_budget(self) -> None:
         """Read what all runs have cost, and let jobs that ask models begin; say why they wait where it cannot be read."""
@@ -215,40 +202,17 @@ class Worker:
         return await asyncio.to_thread(self._queue.claim, list(lane.verbs), deaths)
 
     async def _next_here(self, lane: Lane) -> Job | None:
-        """The next job of a lane in this process, if one may begin; else those that wait say why.
-
-        One during which the worker ended several times runs beside jobs alone that have got further since: so if the worker
-        ends again, this one was the cause.
-        """
+        """The next job of a lane in this process, if one may begin; else those that wait say why."""
         verbs = list(lane.verbs)
-        active = [one for one in self._active.values() if one.lane is lane]
-        is_suspect = await asyncio.to_thread(self._queue.can_be_claimed, verbs, _DEATHS_OF_SUSPECT)
-        if (reason := await self._reason_to_wait(active, is_suspect=is_suspect)) is not None:
+        running = [one.job for one in self._active.values() if one.lane is lane]
+        deaths = await self._suspects.least_deaths(verbs)
+        reason = self._unknown_budget or await self._suspects.reason_to_wait(running, deaths)
+        if reason is not None:
             self._is_held = True
             await asyncio.to_thread(self._queue.hold, verbs, f"{_HELD}{reason}")
             return None
         await self._release()
-        return await self._next(lane, _DEATHS_OF_SUSPECT if is_suspect else 0)
-
-    async def _reason_to_wait(self, active: Sequence[_Active], *, is_suspect: bool) -> str | None:
-        """Why no job begins beside the active ones of its lane, None for no reason. `is_suspect` is that of the next one."""
-        if self._unknown_budget is not None:
-            return self._unknown_budget
-        for one in active:
-            number, deaths = one.job.id, one.job.deaths
-            if not (is_suspect or deaths >= _DEATHS_OF_SUSPECT) or await self._has_got_further(one):
-                continue
-            if deaths < _DEATHS_OF_SUSPECT:
-                return f"job {number} has to get further before one begins that may end the worker"
-            return f"job {number} runs alone until it gets further, because the worker ended {deaths} times in a row while it ran"
-        return None
-
-    async def _has_got_further(self, active: _Active) -> bool:
-        """Whether more of a job is on disk than when the worker ended last while it ran."""
-        if not active.has_got_further:
-            committed = await asyncio.to_thread(self._committed, active.job)
-            active.has_got_further = committed is not None and committed > active.job.committed
-        return active.has_got_further
+        return await self._next(lane, deaths)
 
     async def _release(self) -> None:
         if self._is_held:
@@ -321,7 +285,7 @@ class Worker:
 
         What is left in batches waits for them, and what lacks money that those of other jobs may free is tried again.
         """
-        if self._is_here(job):
+        if job.verb in self._verbs_here:
             await self._note_spent([job.run])
         if isinstance(outcome.stopped_by, DrainedError):
             cancelled = (await asyncio.to_thread(self._queue.cancels)).get(job.id, 0)

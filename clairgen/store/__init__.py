@@ -33,6 +33,7 @@ from clairgen.store.segment_manifest import SegmentFolder
 from clairgen.store.shard_folder import (
     ShardFacts,
     ShardFolder,
+    allow_open_files,
     folder_of,
     reading_all,
     require_all_tasks,
@@ -128,6 +129,7 @@ __all__ = [
     "Vote",
     "VoteNumbers",
     "WaitingLine",
+    "allow_open_files",
     "figures_connection",
     "folder_of",
     "index_file",

@@ -27,12 +27,12 @@ _KEPT_AGAIN: Final = f"""
 UPDATE pairs SET drop_reason = NULL WHERE recipe = ? AND status = 'made' AND drop_reason IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM filter_results f WHERE f.filter_set = ? AND f.pair_id = pairs.id AND f.action = '{FilterAction.DROP.value}')
 """
-_VALUES: Final = {
+BOUNDED_VALUES: Final = {
     "jaccard": f"{PERCENTAGE}(jaccard)",
     "levenshtein": "CAST(levenshtein AS REAL)",
     "length_ratio": "length_ratio",
 }
-"""By the filter's name, the value that its bounds are of, in SQL; it is null where there is none."""
+"""By the filter's name, the value of a measured pair that its bounds are of, in SQL; it is null where there is none."""
 _MADE: Final = "recipe = ?1 AND status = 'made'"
 _DECIDED: Final = f"parse_status = '{ParseStatus.OK.value}'"
 _FOUND: Final = """
@@ -155,7 +155,7 @@ def _rows_by_checks(
         if check.bounds is not None:
             low, high = map(mark, check.bounds)
             below, above = map(mark, outside_reasons(check.filter))
-            value = f"SELECT id, {_VALUES[check.filter]} AS value FROM pairs WHERE {_MADE} AND {_DECIDED}"
+            value = f"SELECT id, {BOUNDED_VALUES[check.filter]} AS value FROM pairs WHERE {_MADE} AND {_DECIDED}"
             reason = f"iif(value < {low}, {below}, {above}) AS reason"
             found.append(f"SELECT id, {written}, {reason}, value FROM ({value}) WHERE value < {low} OR value > {high}")
         elif check.fault is not None:

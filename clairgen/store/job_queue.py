@@ -1,18 +1,17 @@
 """The durable queue of jobs of a service, in a database of its own: what changes it, which the service and its worker both do."""
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from clairgen.errors import RunError
 from clairgen.keys import canonical_json, digest
 from clairgen.store.completions import now
-from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
-from clairgen.store.job_table import ACTIVE, LONGEST_LOOK_SECONDS, OVER, WAITS_FOR, JobTable
+from clairgen.store.job_records import Job, JobState, NewJob, QueueFullError
+from clairgen.store.job_table import ACTIVE, LONGEST_LOOK_SECONDS, LONGEST_WAIT_SECONDS, OVER, JobTable
 
-_LONGEST_WAIT_SECONDS: Final = 60.0
 _MOST_PICODOLLARS: Final = 2**62
+_CANCELLED: Final = "cancelled before it went on; everything committed is kept"
 
 
 class JobQueue(JobTable):
@@ -28,11 +27,7 @@ class JobQueue(JobTable):
         with self._writing():
             if (found := self._submitted(job.submitted_by, job.key, request)) is not None:
                 return found, False
-            [(queued,)] = self._connection.execute("SELECT count(*) FROM jobs WHERE state = 'queued'")
-            if queued >= most_queued:
-                raise QueueFullError(
-                    f"the queue has {queued} jobs, as many as it may; submit this one again when some have begun"
-                )
+            self._check_room(most_queued, "submit this one again")
             cursor = self._connection.execute(
                 "INSERT INTO jobs (verb, arguments, run, writes, target, awaits, submitted_by, idempotency_key, "
                 "request_digest, state, submitted_at) "
@@ -53,11 +48,6 @@ class JobQueue(JobTable):
             number = int(cursor.lastrowid or 0)
             self._connection.execute("UPDATE jobs SET command = ? WHERE id = ?", (command(number), number))
             return self._job(number), True
-
-    def submitted(self, submitted_by: str, key: str | None, request: Mapping[str, Any]) -> Job | None:
-        """The job that was submitted with this key; None if there is none. Raises OtherRequestError."""
-        with self._reading():
-            return self._submitted(submitted_by, key, digest(canonical_json(request)))
 
     def number_above(self, number: int) -> None:
         """Give the first job of an empty queue a larger id than this one."""
@@ -83,11 +73,6 @@ class JobQueue(JobTable):
             )
             return self._job(row["id"])
 
-    def can_be_claimed(self, verbs: Sequence[str], deaths: int) -> bool:
-        """Whether there is such a job."""
-        with self._reading():
-            return self._first(verbs, deaths) is not None
-
     def end(self, number: int, state: JobState, exit_code: int | None, sentence: str | None) -> None:
         """Commit how a job that was begun with has ended."""
         with self._writing():
@@ -103,9 +88,10 @@ class JobQueue(JobTable):
         """
         with self._writing():
             self._connection.execute(
-                f"UPDATE jobs SET state = CASE state WHEN 'stopping' THEN 'cancelled' ELSE 'queued' END, sentence = ?, "
+                "UPDATE jobs SET state = CASE state WHEN 'stopping' THEN 'cancelled' ELSE 'queued' END, "
+                "sentence = CASE state WHEN 'stopping' THEN ? ELSE ? END, "
                 f"not_before = ?, ended_at = ? WHERE id = ? AND state IN {ACTIVE}",
-                (sentence, self._clock() + min(seconds, _LONGEST_WAIT_SECONDS), now(), number),
+                (_CANCELLED, sentence, self._clock() + min(seconds, LONGEST_WAIT_SECONDS), now(), number),
             )
 
     def wait_for_batches(self, number: int, sentence: str, seconds: float) -> None:
@@ -192,9 +178,9 @@ class JobQueue(JobTable):
                 f"sentence = CASE WHEN state IN {ACTIVE} THEN sentence WHEN state = 'waiting' "
                 "THEN 'its batches go on at the provider; resume this job to collect what they have answered' "
                 "WHEN starts = 0 THEN 'cancelled before it began' "
-                "ELSE 'cancelled before it went on; everything committed is kept' END, "
+                "ELSE ? END, "
                 f"state = CASE WHEN state IN {ACTIVE} THEN 'stopping' ELSE 'cancelled' END WHERE id = ?",
-                (now(), number),
+                (now(), _CANCELLED, number),
             )
             return self._job(number)
 
@@ -205,11 +191,7 @@ class JobQueue(JobTable):
                 return None
             if not (found[0].state.is_over or found[0].state is JobState.WAITING):
                 raise RunError(f"job {number} is {found[0].state}; it can be resumed when it is over")
-            [(queued,)] = self._connection.execute("SELECT count(*) FROM jobs WHERE state = 'queued'")
-            if queued >= most_queued:
-                raise QueueFullError(
-                    f"the queue has {queued} jobs, as many as it may; resume this one when some have begun"
-                )
+            self._check_room(most_queued, "resume this one")
             self._connection.execute(
                 "UPDATE jobs SET state = 'queued', not_before = 0, cancels = 0, deaths = 0, exit_code = NULL, "
                 "ended_at = NULL, sentence = NULL WHERE id = ?",
@@ -244,13 +226,17 @@ class JobQueue(JobTable):
         )
         self._connection.execute("DELETE FROM jobs WHERE id = ?", (number,))
 
-    def note_spent(self, run: str, run_id: str, picodollars: int) -> None:
-        """Commit what a run has cost at least. Another one that is made under its name later has another `run_id`."""
+    def note_spent(self, run: str, run_id: str, settled: int, total: int) -> None:
+        """Commit what a run has cost, in picodollars: what is settled, which never becomes less, and the most with the rest.
+
+        Another one that is made under its name later has another `run_id`.
+        """
+        amounts = (min(settled, _MOST_PICODOLLARS), min(total, _MOST_PICODOLLARS))
         with self._writing():
             self._connection.execute(
-                "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
-                "SET picodollars = max(picodollars, excluded.picodollars)",
-                (run, run_id, min(picodollars, _MOST_PICODOLLARS)),
+                "INSERT INTO spent (run, run_id, settled, picodollars) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET settled = max(settled, excluded.settled), picodollars = max(settled, excluded.picodollars)",
+                (run, run_id, *amounts),
             )
 
     def hold(self, verbs: Sequence[str], sentence: str) -> None:
@@ -270,26 +256,10 @@ class JobQueue(JobTable):
                 (len(start), start),
             )
 
-    def _first(self, verbs: Sequence[str], deaths: int) -> Any:  # noqa: ANN401 - a row, or None
-        marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
-        return self._connection.execute(
-            f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) AND deaths >= ? "
-            f"AND not_before NOT BETWEEN ? AND ? AND {WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
-            # A time that lies further ahead is of a clock that was put back since.
-            (*verbs, deaths, math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_WAIT_SECONDS),
-        ).fetchone()
+    def _check_room(self, most_queued: int, later: str) -> None:
+        [(queued,)] = self._connection.execute("SELECT count(*) FROM jobs WHERE state = 'queued'")
+        if queued >= most_queued:
+            raise QueueFullError(f"the queue has {queued} jobs, as many as it may; {later} when some have begun")
 
     def _look_at(self, seconds: float) -> float:
         return self._clock() + min(seconds, LONGEST_LOOK_SECONDS)
-
-    def _submitted(self, submitted_by: str, key: str | None, request: str) -> Job | None:
-        found = self._connection.execute(
-            "SELECT id, request_digest FROM jobs WHERE submitted_by = ? AND idempotency_key = ?", (submitted_by, key)
-        ).fetchone()
-        if found is None:
-            return None
-        if found["request_digest"] != request:
-            raise OtherRequestError(
-                f"the idempotency key {key!r} was used for job {found['id']}, which is another request; use a new key"
-            )
-        return self._job(found["id"])

@@ -4,19 +4,22 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from clairgen.store.job_records import Job, JobState
+from clairgen.keys import canonical_json, digest
+from clairgen.store.job_records import Job, JobState, OtherRequestError
 from clairgen.store.service_database import ServiceDatabase
 
 ACTIVE: Final = "('running', 'stopping')"
 OVER: Final = "('done', 'failed', 'cancelled')"
 LONGEST_LOOK_SECONDS: Final = 6 * 3600.0
 """Between two looks at the batches of a waiting job."""
+LONGEST_WAIT_SECONDS: Final = 60.0
+"""Before a job that was put back can be claimed again."""
 _FOLDERS: Final = "(SELECT job.target UNION ALL SELECT value FROM json_each(job.awaits))"
-WAITS_FOR: Final = f"""
+_WAITS_FOR: Final = f"""
     CASE WHEN job.state = 'queued' THEN coalesce(
         (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN {ACTIVE}),
         (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN ('queued', 'waiting') AND o.id < job.id)
@@ -57,6 +60,16 @@ class JobTable:
         given = {condition: value for condition, value in conditions.items() if value is not None}
         with self._reading():
             return self._jobs(" AND ".join(given) or "1", (*given.values(), limit), "ORDER BY job.id DESC LIMIT ?")
+
+    def submitted(self, submitted_by: str, key: str | None, request: Mapping[str, Any]) -> Job | None:
+        """The job that was submitted with this key; None if there is none. Raises OtherRequestError."""
+        with self._reading():
+            return self._submitted(submitted_by, key, digest(canonical_json(request)))
+
+    def can_be_claimed(self, verbs: Sequence[str], deaths: int) -> bool:
+        """Whether there is a job that could be claimed."""
+        with self._reading():
+            return self._first(verbs, deaths) is not None
 
     def to_look_at(self, most: int, besides: Collection[int]) -> list[Job]:
         """At most so many waiting jobs whose batches are to be looked at by now, the longest due first; none of `besides`."""
@@ -102,12 +115,33 @@ class JobTable:
         with self._reading():
             return int(self._connection.execute("SELECT total(picodollars) AS total FROM spent").fetchone()["total"])
 
+    def _first(self, verbs: Sequence[str], deaths: int) -> Any:  # noqa: ANN401 - a row, or None
+        marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
+        return self._connection.execute(
+            f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) AND deaths >= ? "
+            f"AND not_before NOT BETWEEN ? AND ? AND {_WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
+            # A time that lies further ahead is of a clock that was put back since.
+            (*verbs, deaths, math.nextafter(now_seconds, math.inf), now_seconds + LONGEST_WAIT_SECONDS),
+        ).fetchone()
+
+    def _submitted(self, submitted_by: str, key: str | None, request: str) -> Job | None:
+        found = self._connection.execute(
+            "SELECT id, request_digest FROM jobs WHERE submitted_by = ? AND idempotency_key = ?", (submitted_by, key)
+        ).fetchone()
+        if found is None:
+            return None
+        if found["request_digest"] != request:
+            raise OtherRequestError(
+                f"the idempotency key {key!r} was used for job {found['id']}, which is another request; use a new key"
+            )
+        return self._job(found["id"])
+
     def _job(self, number: int) -> Job:
         [found] = self._jobs("job.id = ?", (number,))
         return found
 
     def _jobs(self, condition: str, parameters: Sequence[object], rest: str = "") -> list[Job]:
-        sql = f"SELECT job.*, {WAITS_FOR} AS waits_for FROM jobs job WHERE {condition} {rest}"
+        sql = f"SELECT job.*, {_WAITS_FOR} AS waits_for FROM jobs job WHERE {condition} {rest}"
         return [_job_of(row) for row in self._connection.execute(sql, parameters)]
 
 

@@ -109,7 +109,7 @@ class Metadata:
 
 
 def same_source(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two sources of tasks, by what identifies their rows, have the same; a file that was only touched or moved has."""
+    """Whether two sources of tasks have the same rows, by what identifies these; a file that was only touched or moved has."""
     return {**one, "touched": None} == {**other, "touched": None}
 
 

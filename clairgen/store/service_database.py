@@ -98,6 +98,7 @@ MIGRATIONS: Final = (
     ALTER TABLE groups ADD COLUMN made_by TEXT NOT NULL DEFAULT '';
     ALTER TABLE members ADD COLUMN former TEXT NOT NULL DEFAULT '';
     """,
+    "ALTER TABLE spent ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;",
 )
 
 

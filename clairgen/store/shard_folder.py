@@ -94,7 +94,7 @@ def folder_of(path: Path, runs: Iterable[tuple[Path, TaskShard | None]]) -> Shar
 @asynccontextmanager
 async def reading_all(runs: Sequence[Path]) -> AsyncIterator[dict[Path, Store]]:
     """The stores of several runs for reading, each as it is at one moment, by their run directories."""
-    _allow_files(len(runs) * _FILES_OF_A_SHARD)
+    allow_open_files(len(runs))
     async with AsyncExitStack() as stack:
         yield {run: await stack.enter_async_context(reading(RunDirectory(run), snapshot=True)) for run in runs}
 
@@ -152,10 +152,13 @@ def require_same_filters(one: ShardFacts, other: ShardFacts) -> None:
         )
 
 
-def _allow_files(needed: int) -> None:
-    """Raise the limit of open files of this process as far as it may be, if so many more do not fit."""
+def allow_open_files(shards: int) -> None:
+    """Raise the limit of open files of this process if those of so many shards do not fit.
+
+    Raises RunError where it may not be raised so far.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = needed + _OTHER_FILES
+    wanted = shards * _FILES_OF_A_SHARD + _OTHER_FILES
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
     if hard != resource.RLIM_INFINITY and hard < wanted:

@@ -92,8 +92,8 @@ class ShardMerger:
         for one in pairs:
             await one.copy_later_advice()
             await one.copy_revisions()
+        await pairs[0].remove_replaced()
         for one in pairs:
-            await one.remove_replaced()
             await one.copy_votes()
             await one.forget()
         for shard in shards:

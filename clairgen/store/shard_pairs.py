@@ -101,7 +101,7 @@ class ShardPairs:
         )
 
     async def remove_replaced(self) -> None:
-        """Take out the pairs of edits that were replaced, once the edits of all shards are there."""
+        """Take out of the run the pairs of all edits that were replaced, once the edits of all shards are there."""
         replaced = (
             f"SELECT p.id FROM main.pairs p WHERE p.recipe = '{HUMAN_REVISION}' AND NOT EXISTS "
             "(SELECT 1 FROM main.revisions r WHERE r.pair_id = p.id AND r.replaced_at IS NULL)"

@@ -94,7 +94,8 @@ class Writer:
     @asynccontextmanager
     async def _large_cache(self) -> AsyncIterator[None]:
         """For what looks up rows anywhere in the database."""
-        row = await (await self._connection.execute("PRAGMA cache_size")).fetchone()
+        async with self._connection.execute("PRAGMA cache_size") as cursor:
+            row = await cursor.fetchone()
         before = row[0] if row is not None else 0
         await self._connection.execute(f"PRAGMA cache_size = -{_LARGE_CACHE_KIBIBYTES}")
         try:

@@ -12,13 +12,15 @@ import pytest
 from clairgen import api
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
+from clairgen.filters.options import Bounds
 from clairgen.filters.pipeline import FilterPipeline
-from clairgen.filters.registry import FILTERS_VERSION
+from clairgen.filters.registry import FILTERS, FILTERS_VERSION
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.reparse import reparse
 from clairgen.records import Pair
 from clairgen.store import RunDirectory, reading, writing
+from clairgen.store.filter_sets import BOUNDED_VALUES
 from clairgen.store.pair_rows import drop_reason
 from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -183,6 +185,12 @@ def some_settings(chance: random.Random, values: Mapping[str, Sequence[float]]) 
     )
     own: dict[str, Any] = chance.choice([{}, {"recipes": {"stronger-preferred": some()}}])
     return FilterSettings.model_validate(some() | votes | own)
+
+
+def test_every_filter_that_reads_no_text_can_be_applied_in_sql() -> None:
+    without_texts = [one for one in FILTERS.built_in.values() if one.reads_no_text]
+    assert {one.name for one in without_texts if issubclass(one.options, Bounds)} == BOUNDED_VALUES.keys()
+    assert all(one.undecided is None for one in without_texts)
 
 
 async def test_findings_by_what_is_stored_are_those_of_each_pair_alone(tmp_path: Path) -> None:

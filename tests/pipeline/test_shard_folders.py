@@ -1,6 +1,10 @@
 """Shards in a folder that are read as one run: exported, linted and shown, without being merged."""
 
+import os
+import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +15,13 @@ from clairgen import api
 from clairgen.api.run_status import shards_status
 from clairgen.errors import InputError, RunError
 from clairgen.filters.filter_settings import FilterSettings
+from clairgen.pipeline.filter_shards import filter_shards
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.merge_shards import merge_shards
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.run_shard import settle_shard
 from clairgen.reporting.lint.lint_pairs import lint
-from clairgen.store import RunDirectory, Vote, folder_of, writing
+from clairgen.store import RunDirectory, Vote, folder_of, shard_folder, writing
 from clairgen.task_shard import TaskShard, shards_named
 from tests.cli.commands import clairgen
 from tests.pipeline.test_cut_prompts_dropped import cutting
@@ -237,10 +242,40 @@ async def test_a_folder_is_not_filtered_by_what_only_the_merged_run_can_say(shar
     assert refused.code == 2
     assert "near_duplicate would have to compare pairs of all shards with each other" in refused.err
     assert f"clairgen merge {shards} --run RUN (or filter without it: --off near_duplicate)" in refused.err
+    of_recipe = FilterSettings.model_validate({"recipes": {"clair": {"near_duplicate": "drop"}}})
+    with pytest.raises(RunError, match=r"--run RUN$"):  # to switch it off would not switch it off there
+        await filter_shards(await shard_folder(shards), of_recipe, tell=lambda _: None)
     with RunDirectory(shards / "3").locked():
         busy = await clairgen("filter", shards, "--off", "near_duplicate")
     assert (busy.code, "3 is in use by" in busy.err) == (2, True)
     assert [await api.filtered(run) for run in runs(shards)] == before
+
+
+async def test_a_folder_of_more_shards_than_there_are_open_files_for_is_filtered(shards: Path) -> None:
+    folder = await shard_folder(shards)
+    settings = FilterSettings.model_validate({"near_duplicate": "off", "jaccard": [20, None]})
+    with few_open_files(6):
+        await filter_shards(folder, settings, tell=lambda _: None)
+    assert (await api.filters_in_force(shards / "3")) == settings
+
+
+@contextmanager
+def few_open_files(free: int) -> Iterator[None]:
+    """No more files than these can be opened, unless the process raises its limit."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, before[1]))
+    taken = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(free):
+            os.close(taken.pop())
+        yield
+    finally:
+        for file in taken:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 async def test_a_filter_of_a_folder_that_was_killed_is_run_again(shards: Path) -> None:

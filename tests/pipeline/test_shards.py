@@ -23,12 +23,12 @@ from clairgen.pipeline.merge_shards import MergeSummary, merge_shards
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message, Pair
 from clairgen.reporting.report import RecipeReport
-from clairgen.store import HUMAN_REVISION, RunDirectory, Vote, writing
+from clairgen.store import HUMAN_REVISION, SHARDS_AT_ONCE, RunDirectory, Vote, writing
 from clairgen.store.shard_merger import DECISIONS
 from clairgen.task_shard import TaskShard, named_shard
 from tests.cli.commands import clairgen, pairs_in
 from tests.reporting.from_columns import nearly, reports_from_columns
-from tests.runs import config, config_text, played, questions, write_tasks
+from tests.runs import REVISER, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused
 
 SHARDS = 3
@@ -141,6 +141,37 @@ async def test_a_shard_in_two_folders_adds_what_it_has_once(tmp_path: Path) -> N
     assert {table: rows for table, rows in merged.items() if table != "meta"} == {
         table: rows for table, rows in once.items() if table != "meta"
     }
+
+
+async def test_shards_that_share_pairs_are_merged_together_as_one_after_another(tmp_path: Path) -> None:
+    refusing = {REVISER}
+
+    def script(request: dict[str, Any]) -> Reply:
+        return refused(400, "no", code="content_filter") if request["model"] in refusing else answered(request)
+
+    shards = [tmp_path / "one" / "1", tmp_path / "other" / "1", tmp_path / "shards" / "2"]
+    async with ScriptedEndpoint(script) as endpoint:
+        cluster = Cluster(tmp_path, endpoint.url)
+        for shard in shards:
+            options = Options(shard=TaskShard(int(shard.name), SHARDS), skip_bad_lines=True)
+            await generate(cluster.config, shard, options)
+            refusing.clear()
+    for number in range(SHARDS_AT_ONCE - 1):  # so many that they take two transactions
+        shards.append(tmp_path / "further" / str(number))
+        shutil.copytree(shards[1], shards[-1])
+        with closing(sqlite3.connect(shards[-1] / "run.db")) as database, database:
+            database.execute("UPDATE meta SET value = ? WHERE key = 'run_id'", (str(number),))
+    for shard in shards[:2]:
+        for stored in (await api.made_pairs(shard, "stronger-preferred"))[:3]:
+            await api.revise(shard, stored.id, "Edited", shard.parent.name, answer=EditedAnswer.REJECTED)
+    await merge_shards(shards, cluster.merged)
+    for shard in shards:
+        await merge_shards([shard], tmp_path / "again")
+    merged = contents(cluster.merged)
+    assert merged == contents(tmp_path / "again")
+    failed = {identity for identity, _, _, _, status, *_ in merged["pairs"] if status == "failed"}
+    assert {identity for identity, *_ in merged["failures"]} == failed
+    assert len(merged["revisions"]) == 6
 
 
 async def test_merging_goes_on_where_shards_do(tmp_path: Path) -> None:

@@ -151,9 +151,8 @@ async def test_a_waiting_job_whose_run_is_gone_or_that_may_not_be_done_any_more_
     async with BatchProvider(played) as provider:
         await left_waiting(root, tasks, provider)
         later, before = time.time() + 4000, provider.calls.total()
-        assert (
-            await look(root, clock=lambda: later)
-        ).state == JobState.QUEUED  # to fail, as its endpoint is not allowed
+        refused_by_policy = await look(root, clock=lambda: later)
+        assert refused_by_policy.state == JobState.QUEUED  # to fail and to say why
         async with served_with_jobs(root) as client:
             assert "--allow-endpoint" in (await job_when(client, 1, "failed"))["sentence"]
         await asyncio.to_thread(shutil.rmtree, root / "first")

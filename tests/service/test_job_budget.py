@@ -68,6 +68,26 @@ async def test_the_money_of_a_deleted_run_is_not_given_back_also_when_another_ha
         assert await JobBudget(None, RunsRoot(root), queue, ["generate"]).opened() is None
 
 
+async def test_what_was_reserved_and_came_cheaper_is_given_back_and_what_is_settled_is_not(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    with queue_of(root) as queue:
+        run = await made(root, rows(1), "first")
+        begun(queue, "first")
+        call = Call(1, "target", 5 * 10**12)
+        async with writing(RunDirectory(run)) as store:
+            await store.spending.reserve(call)
+        assert await used(root, queue) == 5
+        backup = shutil.copytree(run, tmp_path / "backup")
+        async with writing(RunDirectory(run)) as store:
+            await store.spending.settle(call, 2 * 10**12)
+        assert await used(root, queue) == 2
+        await spent(run, 7)
+        assert await used(root, queue) == 9
+        shutil.rmtree(run)
+        shutil.copytree(backup, run)
+        assert await used(root, queue) == 9
+
+
 async def test_jobs_that_ask_models_say_that_they_wait_for_a_run_that_cannot_be_read_and_others_go_on(
     tmp_path: Path,
 ) -> None:

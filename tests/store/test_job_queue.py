@@ -146,10 +146,11 @@ def test_cancel_and_resume(queue: JobQueue) -> None:
         found = queue.cancel(running.id)
         assert found is not None
         assert (found.state, queue.cancels()) == (JobState.STOPPING, {running.id: times})
-    queue.put_back(running.id, "interrupted")  # as the service ends meanwhile
+    queue.put_back(running.id, "interrupted, goes on by itself")  # as the service ends meanwhile
     found = queue.job(running.id)
     assert found is not None
-    assert found.state is JobState.CANCELLED
+    kept = "cancelled before it went on; everything committed is kept"
+    assert (found.state, found.sentence) == (JobState.CANCELLED, kept)
     with pytest.raises(QueueFullError):
         queue.resume(running.id, 0)
     resumed = queue.resume(running.id, 100)

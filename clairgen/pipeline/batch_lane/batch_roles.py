@@ -94,6 +94,11 @@ def roles_with_batches(
     return wanted
 
 
+def is_batch_of(roles: Mapping[str, Role], record: BatchRecord) -> bool:
+    """Whether a batch is one of these roles', at an endpoint that its role names."""
+    return record.role in roles and record.endpoint in roles[record.role].endpoints
+
+
 async def close_services(roles: Mapping[str, BatchRole]) -> None:
     """Close the connections of these roles' accounts, which several of them may share."""
     for service in {id(one.account.service): one.account.service for one in roles.values()}.values():

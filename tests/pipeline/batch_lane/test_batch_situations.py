@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ import pytest
 from clairgen.api import made_pairs
 from clairgen.config.file import parse_config
 from clairgen.errors import BudgetError, ConfigError, DetachedError, EndpointsError, StoreError
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.advise import advise
 from clairgen.pipeline.cancel_batches import cancel_batches
+from clairgen.pipeline.detaching import look_at_batches
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options
+from clairgen.store import RunDirectory
+from clairgen.store.store import writing
 from tests.batch_provider import BatchProvider
 from tests.batch_trials import TASKS, Trial
 from tests.judges import judge_role, playing
@@ -373,6 +378,23 @@ async def test_what_a_session_began_to_take_in_is_taken_in_by_cancelling_too(tmp
         await trial.check_pairs()
         assert (len(provider.batches), provider.paid_twice) == (1, {})
         trial.check_account()
+
+
+async def test_a_provider_that_fails_does_not_hide_what_has_ended_at_another(tmp_path: Path) -> None:
+    async with BatchProvider(played) as provider:
+        busy(provider)
+        trial = Steady(tmp_path, provider)
+        await trial.generate(Options(detach=True))
+        silent = "http://127.0.0.1:1/v1"
+        async with writing(RunDirectory(trial.run)) as store:
+            [batch] = await store.batches.all()
+            there = replace(batch, id="there", role="target", endpoint=silent, created_at="2026-01-01T00:00:00+00:00")
+            await store.batches.intend(there, ())
+        models = parse_config(trial.config()).models
+        models = {**models, "target": models["reviser"].model_copy(update={"endpoints": [silent]})}
+        assert await look_at_batches(trial.run, models, Runtime()) is not None
+        provider.go_on()
+        assert await look_at_batches(trial.run, models, Runtime()) is None
 
 
 async def test_a_session_that_leaves_sends_a_small_rest_directly_first(tmp_path: Path) -> None:
