@@ -31,7 +31,7 @@ CODE = {
     "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],
     "tokens": ["clairgen/metrics/answer_lengths.py"],
     "qlora": [],
-    "analysis": ["clairgen/store/metric_segments.py", "clairgen/store/segment_figures.py"],
+    "analysis": [f"clairgen/store/{name}.py" for name in ("metric_segments", "segment_figures", "segment_file")],
     "copies": ["clairgen/copies/"],
     "ray": ["clairgen/ray_cluster/"],
     "classroom": ["train/classroom_models/"],
