@@ -106,8 +106,7 @@ class MetricSegments:
     async def _fault(self, folder: Path, segments: Sequence[Segment]) -> str | None:
         """Where segments do not agree with the run's database by what can be counted quickly; None if they do."""
         made = "FROM pairs WHERE status = 'made'"
-        recipes = [recipe for (recipe,) in await self._reader.rows(f"SELECT DISTINCT recipe {made}")]
-        for recipe in {*recipes, *(one.recipe for one in segments)}:
+        for recipe in {*await self._recipes(), *(one.recipe for one in segments)}:
             after = 0
             for one in (*(one for one in segments if one.recipe == recipe), None):
                 last, rows = (END, 0) if one is None else (one.last, one.rows)
@@ -143,9 +142,7 @@ class MetricSegments:
         if changed is None:
             former, changed = (), {}
         names = free_names(folder)
-        for (recipe,) in await self._reader.rows(
-            "SELECT DISTINCT recipe FROM pairs WHERE status = 'made' ORDER BY recipe"
-        ):
+        for recipe in await self._recipes():
             own = [one for one in former if one.recipe == recipe]
             for after, one, last in _kept_and_stale(own, changed.get(recipe, []), rows, is_new=not former):
                 if one is not None:
@@ -153,6 +150,11 @@ class MetricSegments:
                     continue
                 async for written in self._range(folder, names, recipe, after, last, rows):
                     yield written
+
+    async def _recipes(self) -> list[str]:
+        """The recipes of which there are made pairs, in order."""
+        sql = "SELECT DISTINCT recipe FROM pairs WHERE status = 'made' ORDER BY recipe"
+        return [recipe for (recipe,) in await self._reader.rows(sql)]
 
     async def _changed_positions(self, since: int) -> dict[str, list[int]] | None:
         """Where pairs have changed since a change, by recipe and in order; None if one is gone, which may have been anywhere."""
