@@ -9,9 +9,7 @@ import asyncio
 from clairgen.config.prices import PICODOLLARS, dollars, plain_figure, rounded_up
 from clairgen.coordination.wire import MoneyGrant, MoneyUse
 from clairgen.errors import BudgetError
-from clairgen.inference.shared_budget import Again, MoneyQueue
-
-_FIRST_REQUESTS = 16  # that are asked for at once, before it is known how many are needed
+from clairgen.inference.shared_budget import Again, MoneyChunk, MoneyQueue
 
 
 class GrantedBudget:
@@ -25,7 +23,7 @@ class GrantedBudget:
         self._silent = 0
         self._reserved = 0
         self._lacking = 0  # what the next request may cost, while it waits
-        self._chunk = 0
+        self._chunk = MoneyChunk()
         self._hurry = hurry
         self._group = group
         self._queue = MoneyQueue()
@@ -56,7 +54,8 @@ class GrantedBudget:
             return True
         self._queue.wait(again)
         if not self._lacking:
-            self._chunk = min(max(2 * self._chunk, _FIRST_REQUESTS * most), self._budget)
+            self._chunk.grow(most)
+            self._chunk.size = min(self._chunk.size, self._budget)
             self._hurry.set()
         self._lacking = max(self._lacking, most)
         return False
@@ -86,21 +85,19 @@ class GrantedBudget:
             spent=max(0, self._spent),
             allotted=max(0, self._granted),
             needed=needed,
-            wanted=max(needed, used + self._chunk),
+            wanted=max(needed, used + self._chunk.size),
         )
 
     def granted(self, grant: MoneyGrant) -> None:
         """Keep to a grant. Where money is scarce, what is not needed now is given back with the next report."""
         self._granted, self._others, self._budget = grant.allotted, grant.others, grant.budget
         self._silent = grant.silent
-        used = self._spent + self._reserved
-        if self._granted - used > self._chunk // 2:
-            self._chunk //= 2  # more than was needed since the last report
+        self._chunk.shrink(self._granted - (self._spent + self._reserved))
         self._lacking = 0
         self._queue.serve()
         if grant.scarce:
             self._granted = min(self._granted, max(self._spent + self._reserved, 0))
-            self._chunk = 0
+            self._chunk.size = 0
 
     def _exhausted(self, most: int) -> BudgetError:
         enough = rounded_up(max(2 * self._budget, self._spent + self._others + self._reserved + most) / PICODOLLARS)

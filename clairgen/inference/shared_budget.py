@@ -4,10 +4,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from clairgen.config.prices import PICODOLLARS, dollars, plain_figure, rounded_up
 from clairgen.errors import BudgetError
+
+_FIRST_REQUESTS: Final = 16  # that a first chunk is for, before it is known how many are needed
 
 Again = Callable[[], None]
 """Tries once more to reserve; two are the same if they are equal."""
@@ -41,6 +43,22 @@ class WiderBudget(Protocol):
 
     def leave(self, again: Again) -> None:
         """The session has ended."""
+
+
+@dataclass(slots=True)
+class MoneyChunk:
+    """How much more than is needed now is asked for at once, `size` picodollars, so that few requests wait for the answer."""
+
+    size: int = 0
+
+    def grow(self, most: int) -> None:
+        """A request that may cost `most` found no room."""
+        self.size = max(2 * self.size, _FIRST_REQUESTS * most)
+
+    def shrink(self, unused: int) -> None:
+        """So much was not used when it was asked for again."""
+        if unused > self.size // 2:
+            self.size //= 2
 
 
 @dataclass(slots=True, eq=False)

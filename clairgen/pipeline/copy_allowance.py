@@ -5,9 +5,8 @@ copy said last, and all of that counts as spent where the run is restored. The s
 """
 
 from collections.abc import Callable
-from typing import Final
 
-_FIRST_REQUESTS: Final = 16  # that a first chunk is for, before it is known how many are needed
+from clairgen.inference.shared_budget import MoneyChunk
 
 
 class CopyAllowance:
@@ -21,7 +20,7 @@ class CopyAllowance:
         self._hurry = hurry
         self._stated = 0
         self._needed = 0
-        self._chunk = 0
+        self._chunk = MoneyChunk()
         self._lacking = 0  # what the next request may cost, while it waits
         self._is_underway = False
         self._again: Callable[[], None] | None = None
@@ -39,11 +38,11 @@ class CopyAllowance:
     def next_statement(self) -> int:
         """What the copy is to say next: less than before where less is spent, and that holds at once."""
         if self._lacking:
-            self._chunk = max(2 * self._chunk, _FIRST_REQUESTS * self._lacking)
-        elif self._stated - self._needed > self._chunk // 2:
-            self._chunk //= 2  # more than was needed since the last statement
+            self._chunk.grow(self._lacking)
+        else:
+            self._chunk.shrink(self._stated - self._needed)
         self._lacking, self._is_underway = 0, True
-        statement = min(self._needed + self._chunk, self._limit)
+        statement = min(self._needed + self._chunk.size, self._limit)
         self._stated = min(self._stated, statement)
         return statement
 
