@@ -88,6 +88,7 @@ def serve_command(
     """
     require_serve_extra()
     from clairgen.pipeline.budget_limit import NamedBudget
+    from clairgen.service.allowed_endpoints import bracketed
     from clairgen.service.app import service, today
     from clairgen.service.coordinator.saved_groups import Coordinator
     from clairgen.service.http_server import SECONDS_TO_ANSWER, serve_http
@@ -137,8 +138,7 @@ def serve_command(
         taken_jobs(policy, settings, max_queued, keep_jobs, _warn) as (taken, worker),
     ):
         bound = listener.getsockname()[1]
-        shown = f"[{address}]" if address.version == 6 else str(address)
-        typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
+        typer.echo(f"Runs of {plain_line(str(root))}: http://{bracketed(str(address))}:{bound}/")
         typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY if jobs else _WITHOUT_JOBS)
         reached_by = allowed_hosts(str(address), names)
 

@@ -72,6 +72,11 @@ def allowed_endpoint(text: str) -> AllowedEndpoint:
         raise ConfigError(f"{OPTION} {text!r}: {error}") from error
 
 
+def bracketed(host: str) -> str:
+    """A host as URLs have it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def plain_address(url: str) -> Address:
     """The parts of a base URL. Raises ValueError for one that could be read in two ways."""
     found = _ADDRESS.fullmatch(url)

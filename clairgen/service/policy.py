@@ -15,7 +15,7 @@ from clairgen.embedded.gguf import CLASSIFIER, EmbeddedAddress, embedded_address
 from clairgen.errors import ConfigError
 from clairgen.import_source import HUB
 from clairgen.patterns import lazy_pattern
-from clairgen.service.allowed_endpoints import OPTION, AllowedEndpoint, allowed_endpoint, plain_address
+from clairgen.service.allowed_endpoints import OPTION, AllowedEndpoint, allowed_endpoint, bracketed, plain_address
 from clairgen.service.runs_root import UPLOADS, NotPermittedError, RunsRoot, shown
 
 MOST_SLOTS: Final = 64
@@ -128,10 +128,9 @@ class Policy:
         if any(one.covers(address) for one in self.endpoints):
             return
         inside = ", which is this machine or in its network" if address.is_internal else ""
-        host = f"[{address.host}]" if ":" in address.host else address.host
         raise NotPermittedError(
             f"{what}: the service sends no requests to {shown(url)}{inside}; its operator can allow that with "
-            f"{OPTION} {address.scheme}://{host}:{address.port}"
+            f"{OPTION} {address.scheme}://{bracketed(address.host)}:{address.port}"
         )
 
     def _check_size(self, address: EmbeddedAddress, what: str) -> None:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clairgen.coordination.wire import API as COORDINATOR_PATH
 from clairgen.row_files import strict_json
+from clairgen.service.allowed_endpoints import bracketed
 from clairgen.service.request_rates import Clients, network_of
 from clairgen.service.tokens import Grant, Tokens
 from clairgen.service.tokens import Scope as Allowed
@@ -168,7 +169,7 @@ def client_of(scope: Scope) -> str:
 
 def allowed_hosts(address: str, more: Iterable[str]) -> frozenset[str]:
     """The host names that a service at an address may be reached by."""
-    return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(address), *(name.lower() for name in more)})
+    return frozenset({"localhost", "127.0.0.1", "[::1]", bracketed(address), *(name.lower() for name in more)})
 
 
 def _needed(method: str, path: str) -> Allowed:
@@ -194,10 +195,6 @@ def _is_upload(scope: Scope, headers: Headers) -> bool:
         return bool(scope["path"].startswith(UPLOADS_PATH))
     is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
     return scope["method"] == "POST" and scope["path"] == UPLOAD_FORM_PATH and is_form
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _name_of(host: str) -> str:

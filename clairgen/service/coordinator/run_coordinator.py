@@ -14,6 +14,7 @@ from typing import Final
 from clairgen.coordination.coordinator_client import CoordinatorAddress
 from clairgen.copies.storage import open_storage
 from clairgen.errors import ConfigError
+from clairgen.service.allowed_endpoints import bracketed
 from clairgen.service.app import service, today
 from clairgen.service.coordinator.copied_groups import CopiedGroups
 from clairgen.service.coordinator.saved_groups import Coordinator, Records
@@ -50,9 +51,8 @@ async def run_coordinator(
         await coordinator.overview()  # what cannot be read ends the command before a shard starts
         app = service(root, tokens, allowed_hosts(host, []), stop, coordinator=coordinator)
         serving = asyncio.create_task(serve_http(app, listener, stop), name="coordinator")
-        shown = f"[{host}]" if ":" in host else host
         try:
-            yield CoordinatorAddress(f"http://{shown}:{listener.getsockname()[1]}", token, _GROUP)
+            yield CoordinatorAddress(f"http://{bracketed(host)}:{listener.getsockname()[1]}", token, _GROUP)
         finally:
             stop.set()
             await serving
